@@ -1,0 +1,517 @@
+// The binding: each method of the engine interface as one call on handles. Arguments are converted by their C++ types;
+// the caller (src/engine/native) is trusted to pass handles of the right kind and shape.
+#include <math.h>
+#include <node_api.h>
+#include <string.h>
+#include <type_traits>
+#include <utility>
+#include "param.h"
+#include "pool.h"
+
+namespace {
+struct Context {
+  const Kernels* k;
+  int threads;
+  Scratch dense, panels, ptr, idx, val, losses;
+  ProjectionScratch projection;
+};
+struct Storage {
+  View view;
+  size_t bytes;  // 0 for a view of another handle
+};
+struct Kept {
+  KeptSet set;
+  size_t bits, guesses;
+};
+struct Ints {
+  const int* data;
+  size_t length;
+};
+struct Floats {
+  float* data;
+  size_t length;
+};
+
+bool supported(const char* isa) {
+#if defined(__x86_64__) || defined(_M_X64)
+  if (!strcmp(isa, "avx512"))
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+  if (!strcmp(isa, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+  return !strcmp(isa, "plain");
+}
+
+const Kernels* kernels_of(const char* isa) {
+  if (!supported(isa)) return nullptr;
+#if defined(__x86_64__) || defined(_M_X64)
+  if (!strcmp(isa, "avx512")) return kernels_avx512();
+  if (!strcmp(isa, "avx2")) return kernels_avx2();
+#endif
+  return kernels_plain();
+}
+
+// ---- conversion
+template <class T>
+T* external(napi_env env, napi_value value) {
+  void* p = nullptr;
+  napi_valuetype type;
+  if (napi_typeof(env, value, &type) == napi_ok && type == napi_external) napi_get_value_external(env, value, &p);
+  return (T*)p;
+}
+template <class T>
+struct From;
+template <>
+struct From<double> {
+  static double get(napi_env e, napi_value v) {
+    double x = 0;
+    napi_get_value_double(e, v, &x);
+    return x;
+  }
+};
+template <>
+struct From<int> {
+  static int get(napi_env e, napi_value v) { return (int)From<double>::get(e, v); }
+};
+template <>
+struct From<bool> {
+  static bool get(napi_env e, napi_value v) {
+    bool x = false;
+    napi_get_value_bool(e, v, &x);
+    return x;
+  }
+};
+template <>
+struct From<View> {
+  static View get(napi_env e, napi_value v) {
+    auto* s = external<Storage>(e, v);
+    return s ? s->view : View{};
+  }
+};
+template <>
+struct From<Context&> {
+  static Context& get(napi_env e, napi_value v) { return *external<Context>(e, v); }
+};
+template <class T>
+struct From<T*> {
+  static T* get(napi_env e, napi_value v) { return external<T>(e, v); }
+};
+template <class T, class Out>
+Out typed(napi_env e, napi_value v) {
+  napi_typedarray_type type;
+  size_t length = 0, offset;
+  void* data = nullptr;
+  napi_value buffer;
+  bool is = false;
+  napi_is_typedarray(e, v, &is);
+  if (is) napi_get_typedarray_info(e, v, &type, &length, &data, &buffer, &offset);
+  return Out{(T*)data, length};
+}
+template <>
+struct From<Ints> {
+  static Ints get(napi_env e, napi_value v) { return typed<const int, Ints>(e, v); }
+};
+template <>
+struct From<Floats> {
+  static Floats get(napi_env e, napi_value v) { return typed<float, Floats>(e, v); }
+};
+
+napi_value to_js(napi_env e, double x) {
+  napi_value v;
+  napi_create_double(e, x, &v);
+  return v;
+}
+napi_value to_js(napi_env e, bool x) {
+  napi_value v;
+  napi_get_boolean(e, x, &v);
+  return v;
+}
+template <class T>
+struct Owned {
+  T* p;
+};
+void free_handle(Context* c) { delete c; }
+void free_handle(Storage* s) {
+  memory_give(s->bytes ? s->view.data : nullptr, s->bytes);
+  delete s;
+}
+void free_handle(Kept* k) {
+  memory_give(k->set.bits, k->bits);
+  memory_give(k->set.guess, k->guesses);
+  delete k;
+}
+void free_handle(DenseParam* p) { dense_free(p); }
+void free_handle(SparseParam* p) { sparse_free(p); }
+template <class T>
+napi_value to_js(napi_env e, Owned<T> owned) {
+  napi_value v;
+  if (!owned.p) {
+    napi_throw_error(e, "OUT_OF_MEMORY", "the native engine could not get the memory it asked for");
+    napi_get_undefined(e, &v);
+    return v;
+  }
+  napi_create_external(e, owned.p, [](napi_env, void* p, void*) { free_handle((T*)p); }, nullptr, &v);
+  return v;
+}
+
+template <auto F>
+struct Method;
+template <class R, class... Args, R (*F)(Args...)>
+struct Method<F> {
+  template <size_t... I>
+  static napi_value apply(napi_env e, napi_value* a, std::index_sequence<I...>) {
+    if constexpr (std::is_void_v<R>) {
+      F(From<Args>::get(e, a[I])...);
+      return nullptr;
+    } else {
+      return to_js(e, F(From<Args>::get(e, a[I])...));
+    }
+  }
+  static napi_value call(napi_env e, napi_callback_info info) {
+    size_t n = sizeof...(Args);
+    napi_value a[sizeof...(Args) + 1];
+    napi_get_cb_info(e, info, &n, a, nullptr, nullptr);
+    return apply(e, a, std::index_sequence_for<Args...>());
+  }
+};
+
+// ---- engine, memory
+Owned<Context> engine(int isa, int threads) {
+  static const char* names[] = {"plain", "avx2", "avx512"};
+  const Kernels* k = kernels_of(names[isa]);
+  if (!k) return {nullptr};
+  auto* c = new Context();
+  c->k = k;
+  c->threads = threads;
+  return {c};
+}
+bool supports(int isa) {
+  static const char* names[] = {"plain", "avx2", "avx512"};
+  return supported(names[isa]);
+}
+// before any kernel: the pool has the engine's number of threads
+const Kernels& use(Context& c) {
+  if (pool_threads() != c.threads) pool_start(c.threads);
+  return *c.k;
+}
+double memory_bytes() { return (double)memory_held(); }
+
+Owned<Storage> activation(int B, int T, int W) {
+  auto* s = new Storage();
+  const int Tp = round_up(T, kLaneAlign), blocks = (B * Tp + kBlock - 1) / kBlock;
+  s->bytes = (size_t)blocks * W * kBlock * 4;
+  s->view = View{(float*)memory_take(s->bytes), B, T, Tp, W, W, blocks};
+  if (s->view.data) return {s};
+  delete s;
+  return {nullptr};
+}
+Owned<Storage> slice(View whole, int start, int W) {
+  auto* s = new Storage();
+  s->view = whole;
+  s->view.data += (size_t)start * kBlock;
+  s->view.W = W;
+  return {s};
+}
+Owned<Kept> kept_set(int B, int T, int W) {
+  const int Tp = round_up(T, kLaneAlign), blocks = (B * Tp + kBlock - 1) / kBlock;
+  auto* k = new Kept();
+  k->bits = (size_t)blocks * W * 8;
+  k->guesses = (size_t)blocks * 16 * 4;
+  k->set = KeptSet{(uint64_t*)memory_take(k->bits), (float*)memory_take(k->guesses), B, T, Tp, W, blocks};
+  if (k->set.bits && k->set.guess) return {k};
+  free_handle(k);
+  return {nullptr};
+}
+void write(View x, Floats values) {
+  for (int b = 0; b < x.blocks; b++)
+    for (int c = 0; c < x.W; c++) memset(x.block(b) + (size_t)c * kBlock, 0, kBlock * 4);
+  const float* in = values.data;
+  for (int b = 0; b < x.B; b++)
+    for (int t = 0; t < x.T; t++) {
+      float* o = x.at(x.token(b, t), 0);
+      for (int c = 0; c < x.W; c++) o[(size_t)c * kBlock] = *in++;
+    }
+}
+void read(View x, Floats out) {
+  float* o = out.data;
+  for (int b = 0; b < x.B; b++)
+    for (int t = 0; t < x.T; t++) {
+      const float* in = x.at(x.token(b, t), 0);
+      for (int c = 0; c < x.W; c++) *o++ = in[(size_t)c * kBlock];
+    }
+}
+void read_kept(Kept* k, Ints out) {
+  const KeptSet& s = k->set;
+  auto* o = (uint8_t*)out.data;
+  for (int b = 0; b < s.B; b++)
+    for (int t = 0; t < s.T; t++) {
+      const int n = b * s.Tp + t;
+      for (int c = 0; c < s.W; c++) *o++ = s.bits[(size_t)(n / kBlock) * s.W + c] >> (n % kBlock) & 1;
+    }
+}
+// Padding stays zero: it must never carry a gradient.
+void fill(View x, double value) {
+  for (int b = 0; b < x.blocks; b++)
+    for (int c = 0; c < x.W; c++) memset(x.block(b) + (size_t)c * kBlock, 0, kBlock * 4);
+  if (value == 0) return;
+  for (int b = 0; b < x.B; b++)
+    for (int t = 0; t < x.T; t++)
+      for (int c = 0; c < x.W; c++) *x.at(x.token(b, t), c) = (float)value;
+}
+
+// ---- parameters
+Owned<DenseParam> dense(int rows, int cols) { return {dense_new(rows, cols)}; }
+Owned<SparseParam> sparse(int O, int I, int protect) { return {sparse_new(O, I, protect)}; }
+float* field_of(DenseParam* p, int field) {
+  float* fields[] = {p->value, p->grad, p->m, p->v};
+  return fields[field];
+}
+float* field_of(SparseParam* p, int field) {
+  float* fields[] = {nullptr, p->grad, p->m, p->v};
+  return fields[field];
+}
+void read_dense(DenseParam* p, int field, Floats out) {
+  if (field == 1 && !p->has_grad)
+    memset(out.data, 0, p->size * 4);
+  else
+    memcpy(out.data, field_of(p, field), p->size * 4);
+}
+void write_dense(DenseParam* p, int field, Floats in) {
+  memcpy(field_of(p, field), in.data, p->size * 4);
+  if (field == 1) p->has_grad = true;
+}
+void read_sparse(SparseParam* p, int field, Floats out) {
+  if (field == 0)
+    sparse_get(*p, out.data);
+  else if (field == 1 && !p->has_grad)
+    memset(out.data, 0, (size_t)p->O * p->I * 4);
+  else
+    panels_get(*p, field_of(p, field), out.data);
+}
+bool write_sparse(SparseParam* p, int field, Floats in) {
+  if (field == 0) return sparse_set(*p, in.data);
+  panels_set(*p, field_of(p, field), in.data);
+  if (field == 1) p->has_grad = true;
+  return true;
+}
+double nonzeros_sparse(SparseParam* p) {
+  size_t n = 0;
+  for (size_t i = 0; i < p->nnz; i++) n += p->primary.val[i] != 0.f;
+  return (double)n;
+}
+double nonzeros_dense(DenseParam* p) {
+  size_t n = 0;
+  for (size_t i = 0; i < p->size; i++) n += p->value[i] != 0.f;
+  return (double)n;
+}
+void clear_dense(DenseParam* p) { p->has_grad = false; }
+void clear_sparse(SparseParam* p) { p->has_grad = false; }
+double squares_dense(Context& c, DenseParam* p) { return p->has_grad ? use(c).sum_squares(p->grad, p->size) : 0.0; }
+double squares_sparse(Context& c, SparseParam* p) {
+  return p->has_grad ? use(c).sum_squares(p->grad, p->shape.size()) : 0.0;
+}
+AdamArgs adam_args(double scale, double lr, double b1, double b2, double eps, double c1, double c2) {
+  return {(float)scale, (float)lr, (float)b1, (float)b2, (float)eps, (float)c1, (float)c2};
+}
+void adam_dense(Context& c, DenseParam* p, double scale, double lr, double b1, double b2, double eps, double c1, double c2,
+                double decay, double keep) {
+  dense_adam(use(c), *p, adam_args(scale, lr, b1, b2, eps, c1, c2), {(long)keep, 0, (float)decay});
+}
+bool adam_sparse(Context& c, SparseParam* p, double scale, double lr, double b1, double b2, double eps, double c1,
+                 double c2, double decay, double keep, int protect) {
+  return sparse_adam(use(c), *p, adam_args(scale, lr, b1, b2, eps, c1, c2), {(long)keep, protect, (float)decay},
+                     c.projection);
+}
+// A gradient about to be added to: zero unless it already holds one.
+float* open_grad(DenseParam* p) {
+  if (!p) return nullptr;
+  if (!p->has_grad) memset(p->grad, 0, p->size * 4);
+  p->has_grad = true;
+  return p->grad;
+}
+
+// ---- ops
+const float* value_of(DenseParam* p) { return p ? p->value : nullptr; }
+void embed(Context& c, SparseParam* table, Ints ids, View out) { use(c).embed(table->by_output(), ids.data, out); }
+bool embed_backward(Context& c, View dout, Ints ids, SparseParam* table) {
+  auto* scratch = (float*)c.dense.need((size_t)dout.blocks * kBlock * round_up(dout.W, 16) * 4);
+  if (!scratch) return false;
+  if (!table->has_grad) memset(table->grad, 0, table->shape.size() * 4);
+  table->has_grad = true;
+  use(c).embed_backward(dout, ids.data, table->grad, table->shape, scratch);
+  return true;
+}
+void positions(Context& c, DenseParam* table, View out) { use(c).positions(table->value, out); }
+void positions_backward(Context& c, View dout, DenseParam* table) { use(c).positions_backward(dout, open_grad(table)); }
+void norm(Context& c, int kind, View x, DenseParam* weight, DenseParam* bias, View out, View stats) {
+  use(c).norm(kind, x, weight->value, value_of(bias), out, stats);
+}
+bool norm_backward(Context& c, int kind, View x, DenseParam* weight, DenseParam* bias, View stats, View dout, View dx,
+                   bool add, bool weights) {
+  auto* scratch = (float*)c.dense.need((size_t)x.blocks * x.W * 2 * 4);
+  if (!scratch) return false;
+  use(c).norm_backward(kind, x, weight->value, stats, dout, dx, add, weights ? open_grad(weight) : nullptr,
+                       weights ? open_grad(bias) : nullptr, scratch);
+  return true;
+}
+void copy(Context& c, View x, View out, bool add) { use(c).copy(x, out, add); }
+void sum(Context& c, View a, View b, View out) { use(c).sum(a, b, out); }
+void linear(Context& c, View x, SparseParam* w, DenseParam* bias, View out) {
+  use(c).spmm(w->by_output(), x, value_of(bias), out, false);
+}
+void linear_backward_input(Context& c, View dout, SparseParam* w, View dx, bool add) {
+  use(c).spmm(w->by_input(), dout, nullptr, dx, add);
+}
+bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
+  const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
+  const size_t N = (size_t)a.blocks * kBlock;
+  auto* panels = (float*)c.panels.need(N * round_up(b.W, kLaneAlign) * 4);
+  auto* ptr = (int*)c.ptr.need((size_t)a.blocks * (a.W + 1) * 4);
+  auto* idx = (uint16_t*)c.idx.need((N * a.W + 64) * 2);
+  auto* val = (float*)c.val.need((N * a.W + 64) * 4);
+  if (!panels || !ptr || !idx || !val) return false;
+  use(c).outer(a, b, w->grad, w->shape, w->has_grad, panels, ptr, idx, val);
+  w->has_grad = true;
+  return true;
+}
+void bias_backward(Context& c, View dout, DenseParam* bias) { use(c).bias_backward(dout, open_grad(bias)); }
+void nonlinearity(Context& c, int kind, View x, View out) { use(c).nonlinearity(kind, x, out); }
+void nonlinearity_backward(Context& c, int kind, View x, View dout, View dx, bool add) {
+  use(c).nonlinearity_backward(kind, x, dout, dx, add);
+}
+void abs_topk(Context& c, View x, int k, View out, Kept* kept) { use(c).abs_topk(x, k, out, kept->set); }
+void abs_topk_backward(Context& c, View dout, Kept* kept, View dx, bool add) {
+  use(c).abs_topk_backward(dout, kept->set, dx, add);
+}
+void mask(Context& c, View x, DenseParam* m, DenseParam* mean, View out) { use(c).mask(x, m->value, mean->value, out); }
+void mask_backward(Context& c, View x, DenseParam* m, DenseParam* mean, View dout, View dx, bool add) {
+  use(c).mask_backward(x, m->value, mean->value, dout, dx, add, open_grad(m));
+}
+void patch(Context& c, View x, View values, View where, View out) { use(c).patch(x, values, where, out); }
+void patch_backward(Context& c, View dout, View where, View dx, bool add) { use(c).patch_backward(dout, where, dx, add); }
+void attention(Context& c, View q, View k, View v, DenseParam* sink, int heads, View out, View lse) {
+  use(c).attention(q, k, v, value_of(sink), heads, out, lse);
+}
+bool attention_backward(Context& c, View q, View k, View v, DenseParam* sink, int heads, View out, View lse, View dout,
+                        View dq, View dk, View dv, bool weights) {
+  auto* dsinks = (float*)c.dense.need((size_t)q.B * heads * 4);
+  if (!dsinks) return false;
+  use(c).attention_backward(q, k, v, value_of(sink), heads, out, lse, dout, dq, dk, dv, dsinks);
+  if (!sink || !weights) return true;
+  float* d = open_grad(sink);
+  for (int b = 0; b < q.B; b++)
+    for (int h = 0; h < heads; h++) d[h] += dsinks[b * heads + h];
+  return true;
+}
+void add_rows(Context& c, View x, DenseParam* table, Ints ids) { use(c).add_rows(x, table->value, ids.data); }
+void add_row(Context& c, View x, DenseParam* row) { use(c).add_row(x, row->value); }
+void add_rows_backward(Context& c, View dx, Ints ids, DenseParam* table) {
+  use(c).add_rows_backward(dx, ids.data, open_grad(table), dx.W);
+}
+void gather_tokens(View x, Ints index, View out) {
+  for (int b = 0; b < out.blocks; b++)
+    for (int c = 0; c < out.W; c++) memset(out.block(b) + (size_t)c * kBlock, 0, kBlock * 4);
+  for (size_t p = 0; p < index.length; p++) {
+    const int n = x.token(index.data[p] / x.T, index.data[p] % x.T);
+    for (int c = 0; c < x.W; c++) *out.at((int)p, c) = *x.at(n, c);
+  }
+}
+void gather_tokens_backward(View dout, Ints index, View dx) {
+  for (size_t p = 0; p < index.length; p++) {
+    const int n = dx.token(index.data[p] / dx.T, index.data[p] % dx.T);
+    for (int c = 0; c < dx.W; c++) *dx.at(n, c) += *dout.at((int)p, c);
+  }
+}
+// Negative when memory ran out.
+double unembed_loss(Context& c, View x, SparseParam* unembed, DenseParam* bias, DenseParam* bigram, Ints tokens,
+                    Ints targets, View dlogits) {
+  int counted = 0;
+  for (size_t i = 0; i < targets.length; i++) counted += targets.data[i] >= 0;
+  auto* losses = (double*)c.losses.need((size_t)x.blocks * 8);
+  float* scratch = nullptr;
+  if (!dlogits.data) scratch = (float*)c.dense.need((size_t)x.blocks * unembed->O * kBlock * 4);
+  if (!losses || (!dlogits.data && !scratch)) return -1;
+  use(c).unembed_loss({x, unembed, value_of(bias), value_of(bigram), tokens.data, targets.data, dlogits, counted, scratch,
+                       losses});
+  double total = 0;
+  for (int b = 0; b < x.blocks; b++) total += losses[b];
+  return counted > 0 ? total / counted : 0;
+}
+void pair_loss(View logits, Ints right, Ints wrong, View dlogits, Floats losses) {
+  const int P = (int)right.length;
+  if (dlogits.data) fill(dlogits, 0);
+  for (int p = 0; p < P; p++) {
+    const float z = *logits.at(p, wrong.data[p]) - *logits.at(p, right.data[p]);
+    losses.data[p] = z > 0 ? z + log1pf(expf(-z)) : log1pf(expf(z));
+    if (!dlogits.data) continue;
+    const float g = 1.f / (1.f + expf(-z)) / P;  // d mean / dz
+    *dlogits.at(p, wrong.data[p]) += g;
+    *dlogits.at(p, right.data[p]) -= g;
+  }
+}
+
+template <auto F>
+void method(napi_env e, napi_value exports, const char* name) {
+  napi_value fn;
+  napi_create_function(e, name, NAPI_AUTO_LENGTH, Method<F>::call, nullptr, &fn);
+  napi_set_named_property(e, exports, name, fn);
+}
+}  // namespace
+
+NAPI_MODULE_INIT() {
+#define METHOD(cpp, js) method<cpp>(env, exports, js)
+  METHOD(engine, "engine");
+  METHOD(supports, "supports");
+  METHOD(memory_bytes, "memoryBytes");
+  METHOD(activation, "activation");
+  METHOD(slice, "slice");
+  METHOD(kept_set, "keptSet");
+  METHOD(write, "write");
+  METHOD(read, "read");
+  METHOD(read_kept, "readKept");
+  METHOD(fill, "fill");
+  METHOD(dense, "dense");
+  METHOD(sparse, "sparse");
+  METHOD(read_dense, "readDense");
+  METHOD(write_dense, "writeDense");
+  METHOD(read_sparse, "readSparse");
+  METHOD(write_sparse, "writeSparse");
+  METHOD(nonzeros_dense, "nonzerosDense");
+  METHOD(nonzeros_sparse, "nonzerosSparse");
+  METHOD(clear_dense, "clearDense");
+  METHOD(clear_sparse, "clearSparse");
+  METHOD(squares_dense, "squaresDense");
+  METHOD(squares_sparse, "squaresSparse");
+  METHOD(adam_dense, "adamDense");
+  METHOD(adam_sparse, "adamSparse");
+  METHOD(embed, "embed");
+  METHOD(embed_backward, "embedBackward");
+  METHOD(positions, "positions");
+  METHOD(positions_backward, "positionsBackward");
+  METHOD(norm, "norm");
+  METHOD(norm_backward, "normBackward");
+  METHOD(copy, "copy");
+  METHOD(sum, "sum");
+  METHOD(linear, "linear");
+  METHOD(linear_backward_input, "linearBackwardInput");
+  METHOD(linear_backward_weight, "linearBackwardWeight");
+  METHOD(bias_backward, "biasBackward");
+  METHOD(nonlinearity, "nonlinearity");
+  METHOD(nonlinearity_backward, "nonlinearityBackward");
+  METHOD(abs_topk, "absTopK");
+  METHOD(abs_topk_backward, "absTopKBackward");
+  METHOD(mask, "mask");
+  METHOD(mask_backward, "maskBackward");
+  METHOD(patch, "patch");
+  METHOD(patch_backward, "patchBackward");
+  METHOD(attention, "attention");
+  METHOD(attention_backward, "attentionBackward");
+  METHOD(add_rows, "addRows");
+  METHOD(add_row, "addRow");
+  METHOD(add_rows_backward, "addRowsBackward");
+  METHOD(gather_tokens, "gatherTokens");
+  METHOD(gather_tokens_backward, "gatherTokensBackward");
+  METHOD(pair_loss, "pairLoss");
+  METHOD(unembed_loss, "unembedLoss");
+  return exports;
+}

@@ -1,0 +1,153 @@
+// Vectors of the instruction set this translation unit is compiled for (SC_ISA: 2 = AVX-512, 1 = AVX2, 0 = plain).
+// Everything is in a namespace of the set's own and nothing comes from the standard library's templates: the linker
+// could otherwise keep one set's copy of a shared function and run it on a machine that lacks the instructions.
+#pragma once
+#include "../layout.h"
+#include "../pool.h"
+#if SC_ISA == 2
+#include <immintrin.h>
+#define VL 16
+#define ISA_NS avx512
+#elif SC_ISA == 1
+#include <immintrin.h>
+#define VL 8
+#define ISA_NS avx2
+#else
+#define VL 4
+#define ISA_NS plain
+#endif
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+namespace ISA_NS {
+typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+
+INLINE vf load(const float* p) { return *(const vf*)p; }
+INLINE void store(float* p, vf x) { *(vf*)p = x; }
+#if VL == 16
+INLINE vf all(float x) { return (vf)_mm512_set1_ps(x); }
+INLINE vi alli(int32_t x) { return (vi)_mm512_set1_epi32(x); }
+INLINE vf vsqrt(vf x) { return (vf)_mm512_sqrt_ps((__m512)x); }
+INLINE float hsum(vf x) { return _mm512_reduce_add_ps((__m512)x); }
+// bit i: lane i of a comparison result is true
+INLINE unsigned lane_bits(vi mask) { return _mm512_movepi32_mask((__m512i)mask); }
+#elif VL == 8
+INLINE vf all(float x) { return (vf)_mm256_set1_ps(x); }
+INLINE vi alli(int32_t x) { return (vi)_mm256_set1_epi32(x); }
+INLINE vf vsqrt(vf x) { return (vf)_mm256_sqrt_ps((__m256)x); }
+INLINE float hsum(vf x) {
+  __m128 h = _mm_add_ps(_mm256_castps256_ps128((__m256)x), _mm256_extractf128_ps((__m256)x, 1));
+  h = _mm_add_ps(h, _mm_movehl_ps(h, h));
+  h = _mm_add_ss(h, _mm_shuffle_ps(h, h, 1));
+  return _mm_cvtss_f32(h);
+}
+INLINE unsigned lane_bits(vi mask) { return (unsigned)_mm256_movemask_ps((__m256)mask); }
+#else
+INLINE vf all(float x) { return vf{x, x, x, x}; }
+INLINE vi alli(int32_t x) { return vi{x, x, x, x}; }
+INLINE vf vsqrt(vf x) {
+  for (int i = 0; i < VL; i++) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+}
+INLINE float hsum(vf x) { return (x[0] + x[1]) + (x[2] + x[3]); }
+INLINE unsigned lane_bits(vi m) {
+  return (unsigned)(m[0] & 1) | (unsigned)(m[1] & 2) | (unsigned)(m[2] & 4) | (unsigned)(m[3] & 8);
+}
+#endif
+INLINE vf select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+INLINE vi selecti(vi mask, vi a, vi b) { return (mask & a) | (~mask & b); }
+INLINE vf vmax(vf a, vf b) { return select(a > b, a, b); }
+INLINE vf tofloat(vi x) { return __builtin_convertvector(x, vf); }
+INLINE vi lanes() {
+  vi x;
+  for (int i = 0; i < VL; i++) x[i] = i;
+  return x;
+}
+INLINE bool any(vi mask) { return lane_bits(mask) != 0; }
+// all lanes set
+INLINE bool every(vi mask) { return lane_bits(mask) == (1u << VL) - 1; }
+// lanes whose bit is set in `bits`
+INLINE vi from_bits(unsigned bits) {
+#if VL == 16
+  return (vi)_mm512_movm_epi32((__mmask16)bits);
+#else
+  vi one;
+  for (int i = 0; i < VL; i++) one[i] = 1 << i;
+  return (alli((int)bits) & one) != alli(0);
+#endif
+}
+
+// exp to about 1e-7 relative; arguments are clamped to [-87, 88]. Range reduction by ln 2 split in two, degree-6 Taylor
+// remainder with minimax coefficients (Cephes, S. Moshier).
+INLINE vf vexp(vf x) {
+  x = select(x < all(-87.f), all(-87.f), x);
+  x = select(x > all(88.f), all(88.f), x);
+  const vf magic = all(12582912.f);
+  vf n = x * 1.44269504f + magic;
+  vi shifted = ((vi)n) << 23;
+  n = n - magic;
+  vf r = x - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
+  vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  return (vf)((vi)p + shifted);
+}
+
+// Runs body(item) for item = 0..items-1 on the pool.
+template <class Body>
+INLINE void parallel(int items, const Body& body) {
+  struct Call {
+    static void run(void* context, int item) { (*(const Body*)context)(item); }
+  };
+  pool_run(items, &Call::run, (void*)&body);
+}
+
+// out[c * ldo + r] = in[r * ldi + c] for a 16 x 16 tile
+INLINE void transpose16(const float* in, size_t ldi, float* out, size_t ldo) {
+#if VL == 16
+  __m512 a[16], b[16];
+  UNROLL for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_ps(in + (size_t)i * ldi);
+  UNROLL for (int i = 0; i < 8; i++) {
+    b[2 * i] = _mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]);
+    b[2 * i + 1] = _mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+  }
+  UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 2; j++) {
+      a[4 * i + 2 * j] = (__m512)_mm512_unpacklo_pd((__m512d)b[4 * i + j], (__m512d)b[4 * i + 2 + j]);
+      a[4 * i + 2 * j + 1] = (__m512)_mm512_unpackhi_pd((__m512d)b[4 * i + j], (__m512d)b[4 * i + 2 + j]);
+    }
+  UNROLL for (int j = 0; j < 4; j++) {
+    b[j] = _mm512_shuffle_f32x4(a[j], a[4 + j], 0x88);
+    b[4 + j] = _mm512_shuffle_f32x4(a[j], a[4 + j], 0xdd);
+    b[8 + j] = _mm512_shuffle_f32x4(a[8 + j], a[12 + j], 0x88);
+    b[12 + j] = _mm512_shuffle_f32x4(a[8 + j], a[12 + j], 0xdd);
+  }
+  UNROLL for (int j = 0; j < 4; j++) {
+    a[j] = _mm512_shuffle_f32x4(b[j], b[8 + j], 0x88);
+    a[8 + j] = _mm512_shuffle_f32x4(b[j], b[8 + j], 0xdd);
+    a[4 + j] = _mm512_shuffle_f32x4(b[4 + j], b[12 + j], 0x88);
+    a[12 + j] = _mm512_shuffle_f32x4(b[4 + j], b[12 + j], 0xdd);
+  }
+  UNROLL for (int i = 0; i < 16; i++) _mm512_storeu_ps(out + (size_t)i * ldo, a[i]);
+#else
+  for (int r = 0; r < 16; r++)
+    for (int c = 0; c < 16; c++) out[(size_t)c * ldo + r] = in[(size_t)r * ldi + c];
+#endif
+}
+
+// out[c * ldo + r] = in[r * ldi + c]; C is a multiple of 16; rows past R count as zero up to the next multiple of 16.
+INLINE void transpose(const float* in, size_t ldi, int R, int C, float* out, size_t ldo) {
+  for (int r = 0; r < R; r += 16) {
+    if (r + 16 <= R) {
+      for (int c = 0; c < C; c += 16) transpose16(in + (size_t)r * ldi + c, ldi, out + (size_t)c * ldo + r, ldo);
+    } else {
+      for (int c = 0; c < C; c++)
+        for (int i = 0; i < 16; i++) out[(size_t)c * ldo + r + i] = r + i < R ? in[(size_t)(r + i) * ldi + c] : 0.f;
+    }
+  }
+}
+}  // namespace ISA_NS

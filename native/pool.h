@@ -1,0 +1,9 @@
+// A small thread pool: no spinning, so that a busy machine loses nothing. Work items are handed out in order; results
+// must not depend on which thread ran which item.
+#pragma once
+typedef void (*PoolFn)(void* context, int item);
+void pool_start(int threads);
+void pool_stop();
+int pool_threads();
+// Runs fn(context, 0..items-1) and returns when all are done.
+void pool_run(int items, PoolFn fn, void* context);
