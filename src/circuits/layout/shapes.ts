@@ -1,0 +1,159 @@
+/** How large each node of the structure view is: its shape, its name, and the texts beside it. */
+import { shortName } from "../graph.ts";
+import type { Circuit, CircuitNode } from "../schema.ts";
+import type { NodeItem, TextItem, TextRole } from "./scene.ts";
+import { oneLine, textWidth, truncate, visibleToken } from "./text.ts";
+
+const NODE_SIZE = 10;
+const SIDE_SIZE = 9;
+const LINE = 11;
+/** Longest text beside a node, in cells. */
+const SIDE_CELLS = 22;
+/** Circuits with more nodes leave driving tokens to tooltips. */
+const SIDE_READS_LIMIT = 40;
+
+interface RelativeText {
+  readonly text: string;
+  readonly role: TextRole;
+  readonly size: number;
+  /** Left edge and top relative to the node's centre. */
+  readonly dx: number;
+  readonly dy: number;
+  readonly width: number;
+}
+
+export interface NodeShape {
+  readonly node: CircuitNode;
+  readonly shape: NodeItem["shape"];
+  readonly flow?: "read" | "write";
+  readonly halfWidth: number;
+  readonly halfHeight: number;
+  /** Extents of shape and texts from the centre. */
+  readonly left: number;
+  readonly right: number;
+  readonly up: number;
+  readonly down: number;
+  readonly texts: readonly RelativeText[];
+  readonly title: string;
+}
+
+export function nodeShape(circuit: Circuit, node: CircuitNode): NodeShape {
+  return isTick(node) ? tick(circuit, node) : bubble(circuit, node);
+}
+
+function isTick(node: CircuitNode): boolean {
+  return node.site.endsWith("act_in") || node.site.endsWith("resid_delta");
+}
+
+/** A bar across the channel's line; the name stands where no edges run: above a read, below a write. */
+function tick(circuit: Circuit, node: CircuitNode): NodeShape {
+  const flow = node.site.endsWith("act_in") ? "read" : "write";
+  const name = node.channel >= circuit.model.width ? `pos.${node.channel - circuit.model.width}` : String(node.channel);
+  const dy = flow === "read" ? -LINE - 2 : 3;
+  const texts: RelativeText[] = [
+    { text: name, role: "node", size: NODE_SIZE, dx: 4, dy, width: textWidth(name, NODE_SIZE) },
+  ];
+  if (node.label !== undefined && node.label !== "") {
+    const label = truncate(oneLine(node.label), SIDE_CELLS);
+    const dx = 4 + texts[0]!.width + 4;
+    texts.push({ text: label, role: "side", size: SIDE_SIZE, dx, dy, width: textWidth(label, SIDE_SIZE) });
+  }
+  const last = texts[texts.length - 1]!;
+  const [up, down] = flow === "read" ? [LINE + 2, 2] : [2, LINE + 3];
+  return {
+    node,
+    shape: "tick",
+    flow,
+    halfWidth: 5,
+    halfHeight: 1.5,
+    left: 5,
+    right: last.dx + last.width,
+    up,
+    down,
+    texts,
+    title: nodeTitle(node),
+  };
+}
+
+/** A circle or a rounded box with the name inside, label and driving tokens to its right. */
+function bubble(circuit: Circuit, node: CircuitNode): NodeShape {
+  const name = shortName(circuit, node);
+  const width = textWidth(name, NODE_SIZE);
+  const circle = node.head === undefined;
+  const halfWidth = circle ? Math.max(11, width / 2 + 4) : width / 2 + 5;
+  const halfHeight = circle ? halfWidth : 9;
+  const side = sideTexts(circuit, node);
+  const texts: RelativeText[] = [
+    { text: name, role: "node", size: NODE_SIZE, dx: -width / 2, dy: -LINE / 2, width },
+    ...side.map(
+      (text, i): RelativeText => ({
+        text,
+        role: "side",
+        size: SIDE_SIZE,
+        dx: halfWidth + 4,
+        dy: (i - side.length / 2) * LINE,
+        width: textWidth(text, SIDE_SIZE),
+      }),
+    ),
+  ];
+  const sideHeight = (side.length * LINE) / 2;
+  return {
+    node,
+    shape: circle ? "circle" : "box",
+    halfWidth,
+    halfHeight,
+    left: halfWidth,
+    right: Math.max(halfWidth, ...texts.slice(1).map((t) => t.dx + t.width)),
+    up: Math.max(halfHeight, sideHeight),
+    down: Math.max(halfHeight, sideHeight),
+    texts,
+    title: nodeTitle(node),
+  };
+}
+
+function sideTexts(circuit: Circuit, node: CircuitNode): string[] {
+  const lines: string[] = [];
+  if (node.label !== undefined && node.label !== "") lines.push(truncate(oneLine(node.label), SIDE_CELLS));
+  if (node.reads !== undefined && node.reads.length > 0 && circuit.nodes.length <= SIDE_READS_LIMIT) {
+    const tokens = node.reads.slice(0, 3).map((r) => visibleToken(r.tokenText));
+    lines.push(truncate(`on ${tokens.join(" ")}`, SIDE_CELLS));
+  }
+  return lines;
+}
+
+function nodeTitle(node: CircuitNode): string {
+  const lines = [node.label === undefined ? node.id : `${node.id}: ${oneLine(node.label)}`];
+  lines.push(`mean activation ${Number(node.meanActivation.toPrecision(3))}`);
+  if (node.importance !== null) lines.push(`ablated alone: task loss +${Number(node.importance.toPrecision(3))}`);
+  for (const read of node.reads?.slice(0, 8) ?? []) {
+    lines.push(`${visibleToken(read.tokenText)}  ${Number(read.value.toPrecision(3))}`);
+  }
+  return lines.join("\n");
+}
+
+/** The node at a place. */
+export function placeNode(shape: NodeShape, x: number, y: number): { item: NodeItem; texts: TextItem[] } {
+  const { node, left, right, up, down } = shape;
+  return {
+    item: {
+      id: node.id,
+      shape: shape.shape,
+      ...(shape.flow === undefined ? {} : { flow: shape.flow }),
+      x,
+      y,
+      halfWidth: shape.halfWidth,
+      halfHeight: shape.halfHeight,
+      box: { x: x - left, y: y - up, width: left + right, height: up + down },
+      title: shape.title,
+    },
+    texts: shape.texts.map(({ text, role, size, dx, dy, width }) => ({
+      text,
+      role,
+      size,
+      x: x + dx,
+      y: y + dy,
+      width,
+      height: LINE,
+    })),
+  };
+}

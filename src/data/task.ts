@@ -1,0 +1,122 @@
+/**
+ * What a task is: a generator of contrast pairs (Gao et al. 2025, 2.2). A pair has two prompts of the same length that
+ * differ in as few tokens as possible; the right completion of the first is the wrong one of the second. Tasks are text
+ * and tokens: no tensors here.
+ */
+import { inputError } from "../util/errors.ts";
+import { nearest } from "../util/nearest.ts";
+import type { Rng } from "../util/rng.ts";
+import type { Pools } from "./grammar/names.ts";
+import type { StatementKind, Weights } from "./grammar.ts";
+
+export type Split = "train" | "val" | "test";
+
+/** One prompt; `prompt + target + tail` parses as Python. */
+export interface Side {
+  readonly prompt: string;
+  readonly target: string;
+  readonly tail?: string;
+}
+
+/** What a generator returns before the preamble and padding are added. */
+export interface Draft {
+  readonly pos: Side;
+  readonly neg: Side;
+  /** Preamble statements beyond those that the shortest prompt needs; 0 when left out. */
+  readonly extra?: number;
+  /** Names that the preamble must not bind, since the prompt is about them. */
+  readonly avoid?: readonly string[];
+}
+
+export interface ContrastPair {
+  readonly pos: Side;
+  readonly neg: Side;
+  readonly task: string;
+  readonly split: Split;
+  readonly index: number;
+  readonly variant: string;
+}
+
+/** Token ids; prompts start with the end-of-text token as begin marker. */
+export interface EncodedPair {
+  readonly pos: Uint16Array;
+  readonly neg: Uint16Array;
+  readonly posTarget: number;
+  readonly negTarget: number;
+}
+
+/** What a draft may use: names that are single tokens both bare and after a space, and the test for other text. */
+export interface TaskEnv {
+  readonly pools: Pools;
+  isSingle(text: string): boolean;
+}
+
+export type Draw = (rng: Rng, env: TaskEnv) => Draft;
+
+/** A family of drafts, swept over x and reported as a curve. */
+export interface Probe {
+  /** What x is, e.g. "earlier strings of the other kind". */
+  readonly doc: string;
+  /** The values swept by default, the undisturbed one first. */
+  readonly values: readonly number[];
+  readonly draw: (rng: Rng, env: TaskEnv, x: number) => Draft;
+}
+
+export interface TaskSpec {
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  readonly group: string;
+  /** One line for `sparse tasks`. */
+  readonly doc: string;
+  /** `pair`: the two candidates only. `target-or-not`: the whole vocabulary. Default `pair`. */
+  readonly loss?: "pair" | "target-or-not";
+  /** Whether the prompts of a pair are padded to one length. Default true. */
+  readonly sameLength?: boolean;
+  readonly draft: Draw;
+  /** Harder or held-out forms by name. Every task also has `base` (the draft) and `far` (3 to 6 more statements). */
+  readonly variants?: Readonly<Record<string, Draw>>;
+  readonly probes?: Readonly<Record<string, Probe>>;
+  /** Statements before the prompt; one-line kinds. Default: assignments and calls. */
+  readonly preamble?: Weights;
+  /** Corpus weights of `sparse train --task`. */
+  readonly focus: Partial<Record<StatementKind, number>>;
+}
+
+/** Identity, with types: for a user's own task file. */
+export function defineTask(spec: TaskSpec): TaskSpec {
+  return spec;
+}
+
+/** `base`, `far` and the task's own variants. */
+export function variantNames(spec: TaskSpec): string[] {
+  return [...new Set(["base", "far", ...Object.keys(spec.variants ?? {})])];
+}
+
+/** The default sweep of each probe, as variants `<probe>@<x>`. */
+export function probeVariants(spec: TaskSpec): string[] {
+  return Object.entries(spec.probes ?? {}).flatMap(([name, { values }]) => values.map((x) => `${name}@${x}`));
+}
+
+/**
+ * The generator of a variant: `base`, `far`, a name of `spec.variants`, or `<probe>@<x>`.
+ *
+ * @throws inputError for a name the task does not have.
+ */
+export function drawOf(spec: TaskSpec, variant: string): Draw {
+  const own = spec.variants;
+  if (own !== undefined && Object.hasOwn(own, variant)) return own[variant]!;
+  if (variant === "base") return spec.draft;
+  if (variant === "far") return (rng, env) => ({ ...spec.draft(rng, env), extra: rng.int(3, 6) });
+  const [name, value] = variant.split("@");
+  const x = Number(value);
+  if (value !== undefined && value !== "" && Number.isFinite(x) && Object.hasOwn(spec.probes ?? {}, name!)) {
+    const { draw } = spec.probes![name!]!;
+    return (rng, env) => draw(rng, env, x);
+  }
+  const names = [...variantNames(spec), ...Object.keys(spec.probes ?? {}).map((probe) => `${probe}@<x>`)];
+  throw inputError(
+    "unknown-variant",
+    `Task ${spec.name} has no variant "${variant}"`,
+    `Did you mean "${nearest(variant, names)}"? Variants: ${names.join(", ")}.`,
+  );
+}

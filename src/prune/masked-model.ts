@@ -1,0 +1,94 @@
+/**
+ * A model whose nodes can be kept or ablated (Gao et al. 2025, A.5), on an engine: scores any mask, and gives the
+ * gradient of the task loss with respect to it. Weights are frozen throughout.
+ */
+
+import type { PairBatch } from "../data/pairs.ts";
+import type { DenseParam } from "../engine/engine.ts";
+import { pairLoss } from "../engine/ops/index.ts";
+import { Tape } from "../engine/tape.ts";
+import { logitsAt, type SiteMask } from "../model/forward.ts";
+import type { Model } from "../model/model.ts";
+import { type SiteName, type SiteSpec, siteSpecs } from "../model/sites.ts";
+import { assert } from "../util/errors.ts";
+import { type Evaluator, lossOfMargins, type Score } from "./evaluator.ts";
+
+export class MaskedModel {
+  readonly model: Model;
+  readonly specs: readonly SiteSpec[];
+  /** Number of nodes. */
+  readonly nodes: number;
+  private readonly masks = new Map<SiteName, SiteMask>();
+
+  /** `fill`: each node's ablation value, in flat site order. */
+  constructor(model: Model, fill: Float32Array) {
+    this.model = model;
+    this.specs = siteSpecs(model.config);
+    this.nodes = this.specs.reduce((sum, s) => sum + s.width, 0);
+    assert(fill.length === this.nodes, `${fill.length} ablation values for ${this.nodes} nodes`);
+    for (const { name, width, offset } of this.specs) {
+      const mask = model.engine.dense(`${name}.mask`, [width]);
+      const mean = model.engine.dense(`${name}.mean`, [width]);
+      model.engine.writeParam(mean, "value", fill.slice(offset, offset + width));
+      this.masks.set(name, { mask, mean });
+    }
+  }
+
+  private setMask(mask: Float32Array): void {
+    for (const { name, width, offset } of this.specs) {
+      this.model.engine.writeParam(this.masks.get(name)!.mask, "value", mask.slice(offset, offset + width));
+    }
+  }
+
+  /** Logits (P, V) at the answer positions. */
+  logits(batch: PairBatch, mask: Float32Array): Float32Array {
+    this.setMask(mask);
+    const tape = new Tape(this.model.engine, "nothing");
+    const logits = logitsAt(tape, this.model, batch.tokens, tokensOf(batch), answerIndex(batch), { masks: this.masks });
+    const values = this.model.engine.read(logits);
+    tape.free();
+    return values;
+  }
+
+  /** Task loss and d(task loss)/d(mask), flat. Mask entries may be anything between 0 and 1. */
+  gradient(batch: PairBatch, mask: Float32Array): { loss: number; gradient: Float32Array } {
+    this.setMask(mask);
+    const { engine } = this.model;
+    const params: DenseParam[] = [...this.masks.values()].map((m) => m.mask);
+    engine.clearGrads(params);
+    const tape = new Tape(engine, "inputs");
+    const logits = logitsAt(tape, this.model, batch.tokens, tokensOf(batch), answerIndex(batch), { masks: this.masks });
+    const { mean } = pairLoss(tape, logits, batch.right, batch.wrong);
+    tape.backward();
+    tape.free();
+    const gradient = new Float32Array(this.nodes);
+    for (const { name, offset } of this.specs) {
+      gradient.set(engine.readParam(this.masks.get(name)!.mask, "grad"), offset);
+    }
+    return { loss: mean, gradient };
+  }
+
+  /** Scores kept sets by whole forward passes: slower than `CircuitEvaluator`, for any model. */
+  evaluator(batch: PairBatch): Evaluator {
+    const V = this.model.config.vocabSize;
+    return {
+      score: (kept: Uint8Array): Score => {
+        const logits = this.logits(batch, Float32Array.from(kept));
+        const margins = Float64Array.from(
+          batch.right,
+          (right, p) => logits[p * V + right]! - logits[p * V + batch.wrong[p]!]!,
+        );
+        return { loss: lossOfMargins(margins), margins };
+      },
+    };
+  }
+}
+
+function tokensOf(batch: PairBatch): { batch: number; length: number } {
+  return { batch: batch.rows, length: batch.length };
+}
+
+/** Index of each row's answer position into the B*T tokens. */
+export function answerIndex(batch: PairBatch): Int32Array {
+  return batch.last.map((t, row) => row * batch.length + t);
+}

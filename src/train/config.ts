@@ -1,0 +1,261 @@
+/**
+ * Configuration of a training run: everything needed to repeat it. Defaults are applied once, by `resolveTrainConfig`,
+ * from the weakest layer to the strongest; the result is stored in the run.
+ */
+import { z } from "zod";
+import { type GrammarOptions, grammarOptions } from "../data/grammar.ts";
+import { CUT_LOCATIONS, checkModelConfig, type ModelConfig, modelConfigSchema } from "../model/config.ts";
+import { inputError } from "../util/errors.ts";
+import { nearest } from "../util/nearest.ts";
+import type { StepConfig } from "./step.ts";
+
+const fraction = z.number().min(0).max(1);
+const positive = z.number().gt(0);
+const count = z.number().int().min(1);
+
+const shape = modelConfigSchema.shape;
+
+/** The model without what follows from other choices: the vocabulary from the tokenizer. */
+const modelSchema = z.strictObject({
+  contextLength: shape.contextLength,
+  layers: shape.layers,
+  width: shape.width,
+  headWidth: shape.headWidth,
+  /** Null: width / headWidth. */
+  heads: shape.heads.nullable(),
+  /** Null: 4 * width. */
+  neurons: shape.neurons.nullable(),
+  norm: shape.norm,
+  normBias: shape.normBias,
+  bias: shape.bias,
+  activation: shape.activation,
+  residualActivation: shape.residualActivation,
+  activationFraction: shape.activationFraction,
+  activationSites: shape.activationSites,
+  tiedUnembed: shape.tiedUnembed,
+  bigram: shape.bigram,
+  positions: shape.positions,
+  positionChannels: shape.positionChannels,
+  sink: shape.sink,
+});
+
+const dataSchema = z.strictObject({
+  /** Profile of the procedural corpus. */
+  profile: z.string(),
+  /** Statements of a document, fewest and most; null: the profile's. */
+  docStmts: z.tuple([count, count]).nullable(),
+  maxDepth: z.number().int().min(0).max(8).nullable(),
+  /** Share of strings and comments with misleading quotes; null: the profile's. */
+  quoteNoise: fraction.nullable(),
+  /** Statement weights; null: the profile's. */
+  weights: z.record(z.string(), z.number().min(0)).nullable(),
+  /** Corpus tokens counted for the bigram table's start; 0 starts it at random as the release does. */
+  bigramTokens: z.number().int().min(0),
+});
+
+const optimizerSchema = z.strictObject({
+  steps: count.max(100_000_000),
+  /** Sequences a step. */
+  batch: count.max(65535),
+  lr: positive,
+  beta1: fraction.lt(1),
+  beta2: fraction.lt(1),
+  eps: positive,
+  weightDecay: z.number().min(0).max(10),
+  /** Fraction of nonzero entries of each matrix at the end; 1 trains dense. */
+  density: z.number().gt(0).max(1),
+  anneal: z.enum(["linear", "exponential"]),
+  annealStart: fraction,
+  annealEnd: fraction,
+  warmupFrac: fraction,
+  lrDensityScaling: z.boolean(),
+  /** j; null: as many as the density allows each neuron or channel, up to 4. */
+  minPerNeuron: z.number().int().min(0).max(64).nullable(),
+  gradMode: z.enum(["normalise", "clip", "none"]),
+  clipRms: positive,
+  sparseBiases: z.boolean(),
+});
+
+const loggingSchema = z.strictObject({
+  /** Steps between lines of metrics.jsonl. */
+  every: count,
+  /** Steps between evaluations on held-out text and validation pairs. */
+  evalEvery: count,
+  /** Steps between checkpoints. */
+  checkpointEvery: count,
+  /** Corpus tokens of an evaluation. */
+  evalTokens: count,
+  /** Validation pairs of an evaluation. */
+  evalPairs: count,
+});
+
+export const trainConfigSchema = z.strictObject({
+  /** Task, group or `all`. */
+  task: z.string(),
+  seed: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1),
+  model: modelSchema,
+  data: dataSchema,
+  training: optimizerSchema,
+  logging: loggingSchema,
+});
+
+export type TrainConfig = z.infer<typeof trainConfigSchema>;
+
+type DeepPartial<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]?: DeepPartial<T[K]> } : T;
+/** One layer of settings; what it leaves out comes from the layers before. */
+export type TrainOverrides = DeepPartial<TrainConfig>;
+
+export const TRAIN_DEFAULTS: TrainConfig = {
+  task: "quotes",
+  seed: 0,
+  model: {
+    contextLength: 128,
+    layers: 2,
+    width: 64,
+    headWidth: 16,
+    heads: null,
+    neurons: null,
+    norm: "rms",
+    normBias: false,
+    bias: true,
+    activation: "gelu",
+    residualActivation: "identity",
+    activationFraction: null,
+    activationSites: CUT_LOCATIONS.filter((location) => !location.startsWith("resid")),
+    tiedUnembed: false,
+    bigram: "trained",
+    positions: "none",
+    positionChannels: 0,
+    sink: false,
+  },
+  data: {
+    profile: "quotes",
+    docStmts: null,
+    maxDepth: null,
+    quoteNoise: null,
+    weights: null,
+    bigramTokens: 500_000,
+  },
+  training: {
+    steps: 1000,
+    batch: 8,
+    lr: 2e-2,
+    beta1: 0.9,
+    beta2: 0.95,
+    eps: 0.1,
+    weightDecay: 0.1,
+    density: 1 / 16,
+    anneal: "exponential",
+    annealStart: 0.01,
+    annealEnd: 0.5,
+    warmupFrac: 0.01,
+    lrDensityScaling: true,
+    minPerNeuron: null,
+    gradMode: "normalise",
+    clipRms: 1,
+    sparseBiases: true,
+  },
+  logging: { every: 10, evalEvery: 100, checkpointEvery: 500, evalTokens: 16_384, evalPairs: 128 },
+};
+
+/** Every setting as a dotted key, for error messages and help: `training.density`. */
+export function settingKeys(): string[] {
+  const sections = { model: modelSchema, data: dataSchema, training: optimizerSchema, logging: loggingSchema };
+  return [
+    "task",
+    "seed",
+    ...Object.entries(sections).flatMap(([name, schema]) => Object.keys(schema.shape).map((key) => `${name}.${key}`)),
+  ];
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Settings that are objects in themselves: replaced whole, never merged. */
+const WHOLE = new Set(["data.weights"]);
+
+function merge(base: Record<string, unknown>, over: Record<string, unknown>, path: string): Record<string, unknown> {
+  const out = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const here = `${path}${key}`;
+    const before = out[key];
+    out[key] =
+      isRecord(before) && isRecord(value) && !WHOLE.has(here) ? merge(before, value, `${here}.`) : (value ?? null);
+  }
+  return out;
+}
+
+/** Merges the layers over the defaults and checks the result. Later layers win. */
+export function resolveTrainConfig(layers: readonly TrainOverrides[]): TrainConfig {
+  let merged: Record<string, unknown> = TRAIN_DEFAULTS;
+  for (const layer of layers) merged = merge(merged, layer as Record<string, unknown>, "");
+  const parsed = trainConfigSchema.safeParse(merged);
+  if (!parsed.success) throw describeIssue(parsed.error.issues[0]!);
+  const config = parsed.data;
+  grammarOf(config);
+  modelOf(config, 2);
+  if (config.training.annealEnd < config.training.annealStart) {
+    throw inputError(
+      "config-value",
+      `training.annealEnd is ${config.training.annealEnd}, before training.annealStart ${config.training.annealStart}`,
+      "Let annealing end after it starts.",
+    );
+  }
+  return config;
+}
+
+function describeIssue(issue: z.core.$ZodIssue): Error {
+  const path = issue.path.map(String);
+  if (issue.code === "unrecognized_keys") {
+    const key = [...path, issue.keys[0]].join(".");
+    return inputError(
+      "unknown-setting",
+      `There is no setting "${key}"`,
+      `Did you mean "${nearest(key, settingKeys())}"? See \`sparse train --help\`.`,
+    );
+  }
+  return inputError("config-value", `Setting ${path.join(".")}: ${issue.message}`, "Correct the value.");
+}
+
+/** The grammar of the run's corpus. */
+export function grammarOf(config: TrainConfig): GrammarOptions {
+  const { profile, docStmts, maxDepth, quoteNoise, weights } = config.data;
+  const own = { docStmts, maxDepth, quoteNoise, weights };
+  const given = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== null));
+  return grammarOptions(profile, given as Partial<GrammarOptions>);
+}
+
+/** The model's own config, once the vocabulary is known. */
+export function modelOf(config: TrainConfig, vocabSize: number): ModelConfig {
+  const { heads, neurons, width, headWidth, ...rest } = config.model;
+  if (heads === null && width % headWidth !== 0) {
+    throw inputError(
+      "config-value",
+      `model.width ${width} is not a multiple of model.headWidth ${headWidth}`,
+      "Change one of them, or set model.heads.",
+    );
+  }
+  return checkModelConfig({
+    ...rest,
+    vocabSize,
+    width,
+    headWidth,
+    heads: heads ?? width / headWidth,
+    neurons: neurons ?? 4 * width,
+  });
+}
+
+/** Largest default j: the paper's. */
+const MIN_PER_NEURON = 4;
+
+/** What a training step needs. j is limited by the density, or it would decide alone what is kept. */
+export function stepConfigOf(config: TrainConfig): StepConfig {
+  const { minPerNeuron, batch: _, ...rest } = config.training;
+  const room = Math.floor(rest.density * config.model.width);
+  return { ...rest, minPerNeuron: minPerNeuron ?? Math.max(1, Math.min(MIN_PER_NEURON, room)) };
+}

@@ -1,0 +1,99 @@
+/** How well a model does: next-token loss on held-out text, and a task's loss and accuracy on contrast pairs. */
+import type { CorpusBatch } from "../data/corpus.ts";
+import { batchPairs, type PairBatch } from "../data/pairs.ts";
+import type { EncodedPair } from "../data/task.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { Tape } from "../engine/tape.ts";
+import { checkTokens, logitsAt, nextTokenLoss } from "../model/forward.ts";
+import type { Model } from "../model/model.ts";
+
+/** Inputs and targets of a packed batch: ids [B * T] and the token after each. */
+export function inputsAndTargets(batch: CorpusBatch): { ids: Int32Array; targets: Int32Array } {
+  const { rows, contextLength: T, tokens } = batch;
+  const ids = new Int32Array(rows * T);
+  const targets = new Int32Array(rows * T);
+  for (let row = 0; row < rows; row++) {
+    const at = row * (T + 1);
+    ids.set(tokens.subarray(at, at + T), row * T);
+    targets.set(tokens.subarray(at + 1, at + T + 1), row * T);
+  }
+  return { ids, targets };
+}
+
+/** Mean next-token loss in nats over the batches. */
+export function heldOutLoss(model: Model, batches: readonly CorpusBatch[]): number {
+  let sum = 0;
+  for (const batch of batches) {
+    const { ids, targets } = inputsAndTargets(batch);
+    const tape = new Tape(model.engine, "nothing");
+    sum += nextTokenLoss(tape, model, ids, targets, { batch: batch.rows, length: batch.contextLength });
+    tape.free();
+  }
+  return sum / batches.length;
+}
+
+export interface PairMetrics {
+  /** Two-way cross entropy averaged over both prompts of every pair, nats; chance is ln 2. */
+  readonly taskLoss: number;
+  /** Fraction of prompts whose right completion beats the wrong one. */
+  readonly accuracy: number;
+  /** Fraction of pairs with both prompts right. */
+  readonly pairAccuracy: number;
+  /** Mean of -log P(right completion) over the whole vocabulary: a diagnostic. */
+  readonly fullLoss: number;
+  readonly pairs: number;
+}
+
+/** Pairs scored in one forward pass. */
+const CHUNK = 128;
+
+/** Scores a model on pairs of one task. */
+export function pairMetrics(model: Model, pairs: readonly EncodedPair[], tokenizer: Tokenizer): PairMetrics {
+  let loss = 0;
+  let full = 0;
+  let right = 0;
+  let both = 0;
+  for (let at = 0; at < pairs.length; at += CHUNK) {
+    const batch = batchPairs(pairs.slice(at, at + CHUNK), tokenizer);
+    const logits = answerLogits(model, batch);
+    const V = model.config.vocabSize;
+    for (let row = 0; row < batch.rows; row++) {
+      const z = logits.subarray(row * V, (row + 1) * V);
+      const margin = z[batch.right[row]!]! - z[batch.wrong[row]!]!;
+      loss += margin > 0 ? Math.log1p(Math.exp(-margin)) : Math.log1p(Math.exp(margin)) - margin;
+      full += logSumExp(z) - z[batch.right[row]!]!;
+      if (margin > 0) right++;
+      if (row % 2 === 1) {
+        const other = logits.subarray((row - 1) * V, row * V);
+        if (margin > 0 && other[batch.right[row - 1]!]! > other[batch.wrong[row - 1]!]!) both++;
+      }
+    }
+  }
+  const prompts = 2 * pairs.length;
+  return {
+    taskLoss: loss / prompts,
+    accuracy: right / prompts,
+    pairAccuracy: both / pairs.length,
+    fullLoss: full / prompts,
+    pairs: pairs.length,
+  };
+}
+
+/** Logits (rows, V) at the answer positions. */
+export function answerLogits(model: Model, batch: PairBatch): Float32Array {
+  const tokens = { batch: batch.rows, length: batch.length };
+  checkTokens(model, batch.tokens, tokens);
+  const at = batch.last.map((t, row) => row * batch.length + t);
+  const tape = new Tape(model.engine, "nothing");
+  const logits = model.engine.read(logitsAt(tape, model, batch.tokens, tokens, at));
+  tape.free();
+  return logits;
+}
+
+function logSumExp(z: Float32Array): number {
+  let best = Number.NEGATIVE_INFINITY;
+  for (const x of z) if (x > best) best = x;
+  let sum = 0;
+  for (const x of z) sum += Math.exp(x - best);
+  return best + Math.log(sum);
+}

@@ -1,0 +1,226 @@
+/**
+ * A training run from its configuration: corpus, tokenizer, model, and the loop, which yields typed events. It prints
+ * and writes nothing; whoever iterates decides what to keep. Stopping the iteration stops the run between two steps.
+ */
+import { bigramLogProbs } from "../data/bigrams.ts";
+import {
+  type CorpusBatch,
+  type CorpusCursor,
+  type CorpusSplit,
+  CorpusStream,
+  proceduralSource,
+} from "../data/corpus.ts";
+import { Decontaminator } from "../data/decontaminate.ts";
+import { PairSource, SPLIT_SIZE } from "../data/pairs.ts";
+import type { EncodedPair, TaskSpec } from "../data/task.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { taskTokenizer } from "../data/vocabulary.ts";
+import type { Engine } from "../engine/engine.ts";
+import { Model } from "../model/model.ts";
+import { BIGRAM, initParams, paramSpecs } from "../model/names.ts";
+import { goalError } from "../util/errors.ts";
+import { grammarOf, modelOf, stepConfigOf, type TrainConfig } from "./config.ts";
+import { heldOutLoss, inputsAndTargets, type PairMetrics, pairMetrics } from "./evaluate.ts";
+import {
+  activationStatistics,
+  deadNeurons,
+  type SiteStatistics,
+  type WeightSparsity,
+  weightSparsity,
+} from "./statistics.ts";
+import { Stepper, type StepResult } from "./step.ts";
+
+/** Corpus, tokenizer and pairs of a run: all that follows from the configuration without a model. */
+export class TrainingData {
+  readonly config: TrainConfig;
+  readonly tasks: readonly TaskSpec[];
+  readonly tokenizer: Tokenizer;
+  private readonly decontaminator: Decontaminator;
+
+  constructor(config: TrainConfig, tasks: readonly TaskSpec[]) {
+    this.config = config;
+    this.tasks = tasks;
+    this.tokenizer = taskTokenizer(grammarOf(config), tasks);
+    const prompts = tasks.flatMap((task) => [...this.pairs(task).heldOutPrompts()]);
+    this.decontaminator = new Decontaminator(prompts);
+  }
+
+  pairs(task: TaskSpec): PairSource {
+    const { seed, model } = this.config;
+    return new PairSource(task, this.tokenizer, { seed, contextLength: model.contextLength });
+  }
+
+  stream(split: CorpusSplit, cursor?: CorpusCursor): CorpusStream {
+    const source = proceduralSource(grammarOf(this.config), this.config.seed, split);
+    return new CorpusStream(source, this.tokenizer, {
+      decontaminator: this.decontaminator,
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+  }
+
+  /** Batches of about `tokens` tokens from the beginning of a split. */
+  sample(split: CorpusSplit, tokens: number): CorpusBatch[] {
+    const { contextLength } = this.config.model;
+    const rows = Math.max(1, Math.min(64, Math.ceil(tokens / contextLength)));
+    const stream = this.stream(split);
+    const batches = Math.max(1, Math.ceil(tokens / (rows * contextLength)));
+    return Array.from({ length: batches }, () => stream.batch(rows, contextLength));
+  }
+}
+
+/** A fresh model for the run's data, the bigram table started from the corpus. */
+export function initialModel(engine: Engine, data: TrainingData): Model {
+  const { config, tokenizer } = data;
+  const modelConfig = modelOf(config, tokenizer.vocabSize);
+  const params = initParams(modelConfig, config.seed);
+  const { bigramTokens } = config.data;
+  if (modelConfig.bigram !== "none" && bigramTokens > 0) {
+    params.set(BIGRAM, bigramLogProbs(data.stream("train"), tokenizer.vocabSize, bigramTokens));
+  }
+  return new Model(engine, { config: modelConfig, params });
+}
+
+export interface StepEvent extends StepResult {
+  readonly event: "step";
+  /** Steps done, counting this one. */
+  readonly step: number;
+  readonly steps: number;
+  readonly tokens: number;
+}
+
+export interface EvalEvent {
+  readonly event: "eval";
+  readonly step: number;
+  readonly valLoss: number;
+  /** By task name, on validation pairs. */
+  readonly tasks: Readonly<Record<string, PairMetrics>>;
+}
+
+/** The state can be stored now: `cursor` is where the corpus stands. */
+export interface CheckpointEvent {
+  readonly event: "checkpoint";
+  readonly step: number;
+  readonly cursor: CorpusCursor;
+}
+
+export interface TrainReport {
+  readonly valLoss: number;
+  /** By task name, on the test split. */
+  readonly tasks: Readonly<Record<string, PairMetrics>>;
+  readonly weights: WeightSparsity;
+  readonly deadNeurons: readonly number[];
+  readonly sites: readonly SiteStatistics[];
+  readonly droppedDocuments: number;
+}
+
+export interface EndEvent {
+  readonly event: "end";
+  readonly report: TrainReport;
+}
+
+export type TrainEvent = StepEvent | EvalEvent | CheckpointEvent | EndEvent;
+
+/** Where to go on. */
+export interface ResumePoint {
+  readonly step: number;
+  readonly cursor: CorpusCursor;
+}
+
+/** Corpus tokens of the final held-out loss. */
+const REPORT_TOKENS = 65_536;
+
+/** Lets timers, signals and output through between two steps. */
+function breathe(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+export async function* train(model: Model, data: TrainingData, resume?: ResumePoint): AsyncGenerator<TrainEvent> {
+  const { config } = data;
+  const { steps, batch } = config.training;
+  const { contextLength } = config.model;
+  const stream = data.stream("train", resume?.cursor);
+  const stepper = new Stepper(model, stepConfigOf(config));
+  const evaluation = new Evaluation(model, data);
+  for (let i = resume?.step ?? 0; i < steps; i++) {
+    const { ids, targets } = inputsAndTargets(stream.batch(batch, contextLength));
+    const result = stepper.step(i, ids, targets, { batch, length: contextLength });
+    if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradRms)) {
+      throw goalError(
+        "diverged",
+        `Training diverged at step ${i}: loss ${result.loss}, gradient RMS ${result.gradRms}`,
+        "Lower training.lr; the checkpoints before this step are kept.",
+      );
+    }
+    const step = i + 1;
+    yield { event: "step", step, steps, tokens: step * batch * contextLength, ...result };
+    if (step % config.logging.evalEvery === 0 && step < steps) yield evaluation.run(step);
+    if (step % config.logging.checkpointEvery === 0 || step === steps) {
+      yield { event: "checkpoint", step, cursor: stream.cursor() };
+    }
+    await breathe();
+  }
+  yield { event: "end", report: report(model, data, stream.droppedDocuments) };
+}
+
+/** Held-out text and validation pairs, made once. */
+class Evaluation {
+  private readonly model: Model;
+  private readonly data: TrainingData;
+  private text: CorpusBatch[] | undefined;
+  private pairs: [string, EncodedPair[]][] | undefined;
+
+  constructor(model: Model, data: TrainingData) {
+    this.model = model;
+    this.data = data;
+  }
+
+  run(step: number): EvalEvent {
+    const { model, data } = this;
+    const { evalTokens, evalPairs } = data.config.logging;
+    this.text ??= data.sample("val", evalTokens);
+    const count = Math.min(evalPairs, SPLIT_SIZE.val);
+    this.pairs ??= data.tasks.map((task) => [task.name, data.pairs(task).pairs("val", count)]);
+    const tasks = this.pairs.map(([name, pairs]) => [name, pairMetrics(model, pairs, data.tokenizer)]);
+    return { event: "eval", step, valLoss: heldOutLoss(model, this.text), tasks: Object.fromEntries(tasks) };
+  }
+}
+
+/** The final report: held-out loss, every task on its test split, sparsity. */
+export function report(model: Model, data: TrainingData, droppedDocuments: number): TrainReport {
+  const tasks = data.tasks.map((task) => {
+    const pairs = data.pairs(task).pairs("test", SPLIT_SIZE.test);
+    return [task.name, pairMetrics(model, pairs, data.tokenizer)] as const;
+  });
+  const text = data.sample("val", REPORT_TOKENS);
+  return {
+    valLoss: heldOutLoss(model, text),
+    tasks: Object.fromEntries(tasks),
+    weights: weightSparsity(model),
+    deadNeurons: deadNeurons(model),
+    sites: activationStatistics(model, text[0]!),
+    droppedDocuments,
+  };
+}
+
+/** Adam's moments of every trained parameter, by name. */
+export function readMoments(model: Model): { m: Map<string, Float32Array>; v: Map<string, Float32Array> } {
+  const m = new Map<string, Float32Array>();
+  const v = new Map<string, Float32Array>();
+  for (const spec of paramSpecs(model.config)) {
+    if (!spec.trained) continue;
+    const param = model.params.get(spec.name)!;
+    m.set(spec.name, model.engine.readParam(param, "m"));
+    v.set(spec.name, model.engine.readParam(param, "v"));
+  }
+  return { m, v };
+}
+
+/** Puts stored moments back. */
+export function writeMoments(
+  model: Model,
+  moments: { readonly m: ReadonlyMap<string, Float32Array>; readonly v: ReadonlyMap<string, Float32Array> },
+): void {
+  for (const field of ["m", "v"] as const) {
+    for (const [name, values] of moments[field]) model.engine.writeParam(model.params.get(name)!, field, values);
+  }
+}

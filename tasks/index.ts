@@ -1,0 +1,28 @@
+/** The registry of tasks: by name, alias or group. Each file of this folder holds the tasks of one group. */
+import type { TaskSpec } from "../src/data/task.ts";
+import { inputError } from "../src/util/errors.ts";
+import { nearest } from "../src/util/nearest.ts";
+import { QUOTE_TASKS } from "./quotes.ts";
+
+export const TASKS: readonly TaskSpec[] = [...QUOTE_TASKS];
+
+/**
+ * The tasks that a name stands for: one for a task's name or alias, several for a group, every one for `all`. The
+ * suffix `_beeg<n>` of the names in the viewer of Gao et al. 2025 is left off.
+ *
+ * @throws inputError for a name that stands for none.
+ */
+export function findTasks(typed: string): readonly TaskSpec[] {
+  const name = typed.replace(/_beeg\d*$/, "");
+  if (name === "all") return TASKS;
+  const one = TASKS.find((task) => task.name === name) ?? TASKS.find((task) => task.aliases?.includes(name));
+  if (one !== undefined) return [one];
+  const group = TASKS.filter((task) => task.group === name);
+  if (group.length > 0) return group;
+  const names = new Set(TASKS.flatMap((task) => [task.group, task.name, ...(task.aliases ?? [])]));
+  throw inputError(
+    "unknown-task",
+    `No task or group is called "${typed}"`,
+    `Did you mean "${nearest(name, [...names, "all"])}"? \`sparse tasks\` lists them.`,
+  );
+}

@@ -1,0 +1,112 @@
+/**
+ * One suite over every implementation of the ops: each engine against the reference, values and gradients, at sizes
+ * that fill no block evenly. Expected numbers come from the reference engine, whose gradients gradients.test.ts holds
+ * to finite differences and whose values the parity fixtures hold to PyTorch.
+ */
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Engine } from "../../src/engine/engine.ts";
+import { ReferenceEngine } from "../../src/engine/reference.ts";
+import { expectClose, expectSameBytes } from "../support/close.ts";
+import type { Dims } from "../support/draw.ts";
+import { absent, type EngineCase, guarded, natives, reference } from "../support/engines.ts";
+import { type Evaluation, evaluate } from "../support/evaluate.ts";
+import { opCases } from "../support/op-cases.ts";
+import { checkProperty } from "../support/property.ts";
+
+/** float32 against float64 sums of some hundred terms. */
+const TOLERANCE = { abs: 1e-5, rel: 1e-4 };
+const RUNS = 30;
+
+const around = (...sizes: number[]) => fc.constantFrom(...sizes.flatMap((size) => [size - 1, size, size + 1]));
+
+/** Mostly small and odd; sometimes at the edges of vectors (16), token blocks (64) and panels (128). */
+const dimsArbitrary: fc.Arbitrary<Dims> = fc.record({
+  seed: fc.nat(),
+  batch: fc.integer({ min: 1, max: 3 }),
+  length: fc.oneof(fc.integer({ min: 1, max: 40 }), around(16, 32, 64)),
+  width: fc.oneof(fc.integer({ min: 1, max: 40 }), around(16, 64, 128)),
+  other: fc.oneof(fc.integer({ min: 1, max: 40 }), around(16, 64, 128)),
+  heads: fc.integer({ min: 1, max: 3 }),
+  headWidth: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constantFrom(16, 32)),
+  fraction: fc.oneof(fc.constantFrom(0, 0.25, 1), fc.double({ min: 0, max: 1, noNaN: true })),
+});
+
+const optionsArbitrary = fc.record({
+  dims: dimsArbitrary,
+  style: fc.constantFrom("normal" as const, "ties" as const),
+  padded: fc.boolean(),
+  alsoDirect: fc.boolean(),
+  passes: fc.constantFrom(1, 2),
+});
+
+function compare(actual: Evaluation, expected: Evaluation, exact: boolean): void {
+  const check = (a: Float32Array[], e: Float32Array[], what: string) => {
+    for (let i = 0; i < e.length; i++) {
+      if (exact) expectSameBytes(a[i]!.map(positiveZero), e[i]!.map(positiveZero), `${what} ${i}`);
+      else expectClose(a[i]!, e[i]!, `${what} ${i}`, TOLERANCE);
+    }
+  };
+  check(actual.outputs, expected.outputs, "output");
+  expectClose([actual.loss], [expected.loss], "loss", { abs: 1e-4, rel: 1e-4 });
+  check(actual.inputGrads, expected.inputGrads, "gradient of input");
+  check(actual.paramGrads, expected.paramGrads, "gradient of parameter");
+}
+
+const positiveZero = (x: number) => (x === 0 ? 0 : x);
+
+for (const { name, reason } of absent) test.skip(`${name} is absent: ${reason}`, () => {});
+
+test.runIf(process.env.CI)("CI has the native engine", () => {
+  const reasons = absent.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
+  expect(natives.length, reasons).toBeGreaterThan(0);
+});
+
+function conformance(subject: EngineCase): void {
+  describe(`${subject.name} agrees with the reference`, () => {
+    let engine: Engine;
+    beforeAll(() => {
+      engine = subject.open();
+    });
+    afterAll(() => engine.dispose());
+
+    for (const op of opCases) {
+      test(op.name, () => {
+        checkProperty(optionsArbitrary, RUNS, ({ dims, style, padded, ...options }) => {
+          const instance = op.make(dims, style);
+          const expected = evaluate(new ReferenceEngine({ poison: true }), instance, options);
+          compare(evaluate(guarded(engine, padded), instance, options), expected, op.exact ?? false);
+        });
+      });
+    }
+
+    test("write, read, fill and slice", () => {
+      checkProperty(dimsArbitrary, RUNS, ({ seed, batch, length, width, other }) => {
+        const tokens = { batch, length };
+        const x = engine.activation(tokens, width + other);
+        const values = Float32Array.from({ length: batch * length * (width + other) }, (_, i) => Math.sin(seed + i));
+        engine.write(x, values);
+        expectSameBytes(engine.read(x), values, "read");
+        const part = engine.slice(x, width, other);
+        const columns = (keep: (c: number) => boolean) => values.filter((_, i) => keep(i % (width + other)));
+        expectSameBytes(
+          engine.read(part),
+          columns((c) => c >= width),
+          "slice",
+        );
+        engine.fill(part, 2);
+        expect(engine.read(part).every((v) => v === 2)).toBe(true);
+        engine.write(part, new Float32Array(batch * length * other).fill(3));
+        expectSameBytes(
+          engine.read(engine.slice(x, 0, width)),
+          columns((c) => c < width),
+          "rest",
+        );
+        engine.release(x);
+      });
+    });
+  });
+}
+
+// The reference itself under the guards: shows that its kernels respect views and write all of their results.
+for (const subject of [reference, ...natives]) conformance(subject);

@@ -1,0 +1,70 @@
+/** Choice of engine: what is refused, and what the user is told on a fallback. */
+import { availableParallelism } from "node:os";
+import { describe, expect, test } from "vitest";
+import { ReferenceEngine } from "../../src/engine/reference.ts";
+import { createEngine } from "../../src/engine/select.ts";
+import { SparseError } from "../../src/util/errors.ts";
+
+const missing = (): never => {
+  throw new Error("no compiler was found");
+};
+const stub = new ReferenceEngine();
+
+function refusal(run: () => unknown): SparseError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof SparseError) return error;
+    throw error;
+  }
+  throw new Error("nothing was refused");
+}
+
+describe("createEngine", () => {
+  test("auto and native take the native engine without a notice and pass the threads on", () => {
+    const asked: unknown[] = [];
+    const load = (options: unknown) => {
+      asked.push(options);
+      return stub;
+    };
+    expect(createEngine({ engine: "auto" }, load)).toEqual({ engine: stub });
+    expect(createEngine({ engine: "native", threads: 1 }, load)).toEqual({ engine: stub });
+    expect(asked).toEqual([{}, { threads: 1 }]);
+  });
+
+  test("auto falls back with the reason and the fix", () => {
+    const { engine, notice } = createEngine({ engine: "auto" }, missing);
+    expect(engine.info).toEqual({ name: "reference", isa: "javascript", threads: 1 });
+    expect(notice).toMatch(/no compiler was found/);
+    expect(notice).toMatch(/reference engine runs instead/);
+    expect(notice).toMatch(/npm/);
+  });
+
+  test("native without an addon is an input error with the fix", () => {
+    const error = refusal(() => createEngine({ engine: "native" }, missing));
+    expect([error.exitCode, error.code]).toEqual([2, "native-engine-missing"]);
+    expect(error.message).toMatch(/no compiler was found/);
+    expect(error.hint).toMatch(/npm/);
+  });
+
+  test("reference never tries the addon", () => {
+    expect(createEngine({ engine: "reference" }, missing).notice).toBeUndefined();
+  });
+
+  test("thread counts that make no sense are refused, whatever the engine", () => {
+    for (const threads of [0, -1, 1.5, Number.NaN]) {
+      for (const engine of ["auto", "native", "reference"] as const) {
+        const error = refusal(() => createEngine({ engine, threads }, () => stub));
+        expect([error.exitCode, error.code]).toEqual([2, "threads"]);
+        expect(error.message).toContain(String(threads));
+      }
+    }
+  });
+
+  test("more threads than the machine has are refused with their number", () => {
+    const most = availableParallelism();
+    const error = refusal(() => createEngine({ engine: "auto", threads: most + 1 }, () => stub));
+    expect(error.message).toBe(`Asked for ${most + 1} threads but this machine has ${most}`);
+    expect(createEngine({ engine: "auto", threads: most }, () => stub).engine).toBe(stub);
+  });
+});
