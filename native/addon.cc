@@ -406,7 +406,7 @@ bool attention_backward(Context& c, View q, View k, View v, DenseParam* sink, in
 void add_rows(Context& c, View x, DenseParam* table, Ints ids) { use(c).add_rows(x, table->value, ids.data); }
 void add_row(Context& c, View x, DenseParam* row) { use(c).add_row(x, row->value); }
 void add_rows_backward(Context& c, View dx, Ints ids, DenseParam* table) {
-  use(c).add_rows_backward(dx, ids.data, open_grad(table), dx.W);
+  use(c).add_rows_backward(dx, ids.data, open_grad(table), table->rows - 1);
 }
 void gather_tokens(View x, Ints index, View out) {
   for (int b = 0; b < out.blocks; b++)

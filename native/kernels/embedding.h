@@ -100,9 +100,10 @@ static void add_row(View x, const float* row) {
   });
 }
 
-// The last row of the table gets nothing, as in the release. Parallel over columns, so that tokens add in order.
-static void add_rows_backward(View dx, const int* ids, float* dtable, int V) {
-  const int width = 128, chunks = (V + width - 1) / width;
+// Row `skipped` of the table gets nothing: the last one, as in the release. Parallel over columns, so that tokens add in
+// order.
+static void add_rows_backward(View dx, const int* ids, float* dtable, int skipped) {
+  const int V = dx.W, width = 128, chunks = (V + width - 1) / width;
   parallel(chunks, [&](int chunk) {
     const int c0 = chunk * width, c1 = c0 + width < V ? c0 + width : V;
     float turned[256];
@@ -112,7 +113,7 @@ static void add_rows_backward(View dx, const int* ids, float* dtable, int V) {
         bool some = false;
         for (int i = 0; i < 16; i++) {
           int n = source(dx, b * kBlock + t + i);
-          row[i] = n < 0 || ids[n] == V - 1 ? nullptr : dtable + (size_t)ids[n] * V;
+          row[i] = n < 0 || ids[n] == skipped ? nullptr : dtable + (size_t)ids[n] * V;
           some |= row[i] != nullptr;
         }
         if (!some) continue;

@@ -57,7 +57,7 @@ struct Kernels {
                              View dk, View dv, float* dsinks);
   void (*add_rows)(View x, const float* table, const int* ids);
   void (*add_row)(View x, const float* row);
-  void (*add_rows_backward)(View dx, const int* ids, float* dtable, int V);
+  void (*add_rows_backward)(View dx, const int* ids, float* dtable, int skipped);
   void (*unembed_loss)(const UnembedArgs& args);
   double (*sum_squares)(const float* x, size_t n);
   void (*adam_dense)(const AdamArgs& a, float* w, const float* g, float* m, float* v, size_t n);

@@ -230,7 +230,7 @@ export interface Engine {
   gatherTokens(x: Activation, index: Int32Array, out: Activation): void;
   /** dx[index[p]] += dout[p] */
   gatherTokensBackward(dout: Activation, index: Int32Array, dx: Activation): void;
-  /** Mean cross entropy over the counted positions (method.md, 2.1), without keeping N x V logits twice. */
+  /** Mean cross entropy over the counted positions of targets, without keeping N x V logits twice. */
   unembedLoss(args: UnembedLoss): number;
   /**
    * Two-way cross entropy softplus(z[wrong] - z[right]) of each row of logits (1, P, V). Returns the P losses;

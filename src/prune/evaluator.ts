@@ -12,16 +12,13 @@
  */
 import type { PairBatch } from "../data/pairs.ts";
 import { attentionWidth, cutCount, type ModelConfig, readWidth } from "../model/config.ts";
-import { BIGRAM, LM_HEAD, LOGITS_BIAS, WPE, WTE } from "../model/names.ts";
 import type { Params } from "../model/params.ts";
-import { SITE_LOCATION, type Site, siteSpecs } from "../model/sites.ts";
+import { SITE_LOCATION, type Site } from "../model/sites.ts";
 import { assert } from "../util/errors.ts";
+import { AblatedModel, type Column, type Folded } from "./evaluator/ablated-model.ts";
 import { attend, type HeadInputs } from "./evaluator/attend.ts";
-import { PrefixTree } from "./evaluator/prefix-tree.ts";
-import { compressRows, type Rows } from "./evaluator/rows.ts";
-
-const RMS_EPS = 1.1920928955078125e-7;
-const LAYER_EPS = 1e-5;
+import type { PrefixTree } from "./evaluator/prefix-tree.ts";
+import type { Rows } from "./evaluator/rows.ts";
 
 /** How a set of kept nodes does a task. */
 export interface Score {
@@ -44,33 +41,6 @@ export function lossOfMargins(margins: ArrayLike<number>): number {
     sum += m > 0 ? Math.log1p(Math.exp(-m)) : Math.log1p(Math.exp(m)) - m;
   }
   return sum / margins.length;
-}
-
-/** A column of one value a token, or one constant. */
-type Column = Float32Array;
-
-/** A linear map y = W x + b with the ablation values of x folded into the bias. */
-interface Folded {
-  readonly rows: Rows;
-  readonly bias: Float64Array;
-}
-
-interface LayerTables {
-  readonly attnNorm: Float32Array;
-  readonly attnNormBias: Float32Array | null;
-  readonly mlpNorm: Float32Array;
-  readonly mlpNormBias: Float32Array | null;
-  readonly qkv: Folded;
-  readonly proj: Folded;
-  /** (D, H): ablated values through each head's columns; the head's total attention multiplies them. */
-  readonly headConstant: Float64Array;
-  readonly projBias: Float32Array | null;
-  readonly fc: Folded;
-  readonly mlpProj: Folded;
-  readonly sink: Float32Array | null;
-  /** Position channels as attention and MLP read them, by channel then position; empty without. */
-  readonly attnPositions: Float32Array;
-  readonly mlpPositions: Float32Array;
 }
 
 /** Whether `CircuitEvaluator` computes this model exactly. */
@@ -103,23 +73,8 @@ function normalCdf(x: number): number {
 export class CircuitEvaluator implements Evaluator {
   private readonly config: ModelConfig;
   private readonly tree: PrefixTree;
-  private readonly fill: ReadonlyMap<string, Float32Array>;
-  private readonly offsets: ReadonlyMap<string, number>;
-  private readonly layers: readonly LayerTables[];
-  private readonly embeddingColumns: (Column | undefined)[];
-  private readonly wte: Float32Array;
-  private readonly wpe: Float32Array | null;
-  /** Ablated writes of all sublayers before sublayer s, (2L + 1) x D. */
-  private readonly ablated: Float64Array[];
-  /** Sums over channels of the all-ablated stream and of its square, for each sublayer and token. */
-  private readonly baseSum: Float64Array[];
-  private readonly baseSquares: Float64Array[];
-  /** d(margin)/d(normed channel) for each prompt: norm weight times the difference of unembedding rows. */
-  private readonly answer: Float64Array;
-  private readonly answerTotal: Float64Array;
-  private readonly baseDot: Float64Array;
-  /** Bigram, logits bias and norm bias: what the stream has no part in. */
-  private readonly answerConstant: Float64Array;
+  /** The model that kept nodes are added to. */
+  private readonly base: AblatedModel;
   private readonly columns: Column[] = [];
   private used = 0;
 
@@ -127,168 +82,8 @@ export class CircuitEvaluator implements Evaluator {
   constructor(config: ModelConfig, params: Params, fill: Float32Array, batch: PairBatch) {
     assert(supports(config), "the circuit evaluator does not compute this model");
     this.config = config;
-    this.tree = new PrefixTree(batch);
-    const specs = siteSpecs(config);
-    this.fill = new Map(specs.map((s) => [s.name, fill.subarray(s.offset, s.offset + s.width)]));
-    this.offsets = new Map(specs.map((s) => [s.name, s.offset]));
-    this.wte = params.get(WTE)!;
-    this.wpe = config.positions === "added" ? params.get(WPE)! : null;
-    this.embeddingColumns = new Array(config.width);
-    this.layers = Array.from({ length: config.layers }, (_, layer) => this.tables(params, layer));
-    this.ablated = this.ablatedStream();
-    const sums = this.ablated.map((constants) => this.baseSums(constants));
-    this.baseSum = sums.map((s) => s.sum);
-    this.baseSquares = sums.map((s) => s.squares);
-    const { width } = config;
-    const P = batch.rows;
-    this.answer = new Float64Array(P * width);
-    this.answerTotal = new Float64Array(P);
-    this.baseDot = new Float64Array(P);
-    this.answerConstant = new Float64Array(P);
-    this.prepareAnswers(params, batch);
-  }
-
-  private siteFill(layer: number, site: Site): Float32Array {
-    return this.fill.get(`${layer}.${site}`)!;
-  }
-
-  private tables(params: Params, layer: number): LayerTables {
-    const { config } = this;
-    const block = `transformer.h.${layer}`;
-    const attention = attentionWidth(config);
-    const fold = (name: string, out: number, input: number, values: Float32Array): Folded => {
-      const rows = compressRows(params.get(`${block}.${name}.weight`)!, out, input);
-      const given = params.get(`${block}.${name}.bias`);
-      const bias = Float64Array.from({ length: out }, (_, o) => given?.[o] ?? 0);
-      for (let o = 0; o < out; o++) {
-        for (let z = rows.start[o]!; z < rows.start[o + 1]!; z++) bias[o]! += rows.value[z]! * values[rows.column[z]!]!;
-      }
-      return { rows, bias };
-    };
-    const proj = fold("attn.c_proj", config.width, attention, this.siteFill(layer, "attn.v"));
-    const headConstant = new Float64Array(config.width * config.heads);
-    const v = this.siteFill(layer, "attn.v");
-    for (let o = 0; o < config.width; o++) {
-      for (let z = proj.rows.start[o]!; z < proj.rows.start[o + 1]!; z++) {
-        const j = proj.rows.column[z]!;
-        headConstant[o * config.heads + Math.floor(j / config.headWidth)]! += proj.rows.value[z]! * v[j]!;
-      }
-    }
-    return {
-      attnNorm: params.get(`${block}.ln_1.weight`)!,
-      attnNormBias: params.get(`${block}.ln_1.bias`) ?? null,
-      mlpNorm: params.get(`${block}.ln_2.weight`)!,
-      mlpNormBias: params.get(`${block}.ln_2.bias`) ?? null,
-      qkv: fold("attn.c_attn", 3 * attention, readWidth(config), this.siteFill(layer, "attn.act_in")),
-      proj,
-      headConstant,
-      projBias: params.get(`${block}.attn.c_proj.bias`) ?? null,
-      fc: fold("mlp.c_fc", config.neurons, readWidth(config), this.siteFill(layer, "mlp.act_in")),
-      mlpProj: fold("mlp.c_proj", config.width, config.neurons, this.siteFill(layer, "mlp.post_act")),
-      sink: params.get(`${block}.attn.attn_imp.sink_logit`) ?? null,
-      attnPositions: this.positionChannels(params, `${block}.ln_p1`),
-      mlpPositions: this.positionChannels(params, `${block}.ln_p2`),
-    };
-  }
-
-  /** Normalised position channels, (channels, T). */
-  private positionChannels(params: Params, norm: string): Float32Array {
-    const { positionChannels: P } = this.config;
-    if (P === 0) return new Float32Array(0);
-    const table = params.get(WPE)!;
-    const weight = params.get(`${norm}.weight`)!;
-    const bias = params.get(`${norm}.bias`);
-    const T = this.tree.longest;
-    const out = new Float32Array(P * T);
-    for (let t = 0; t < T; t++) {
-      let sum = 0;
-      let squares = 0;
-      for (let c = 0; c < P; c++) {
-        const x = table[t * P + c]!;
-        sum += x;
-        squares += x * x;
-      }
-      const { mean, inverse } = this.moments(sum, squares, P);
-      for (let c = 0; c < P; c++) out[c * T + t] = (table[t * P + c]! - mean) * inverse * weight[c]! + (bias?.[c] ?? 0);
-    }
-    return out;
-  }
-
-  private moments(sum: number, squares: number, width: number): { mean: number; inverse: number } {
-    if (this.config.norm === "rms") return { mean: 0, inverse: 1 / Math.sqrt(squares / width + RMS_EPS) };
-    const mean = sum / width;
-    return { mean, inverse: 1 / Math.sqrt(Math.max(0, squares / width - mean * mean) + LAYER_EPS) };
-  }
-
-  private ablatedStream(): Float64Array[] {
-    const { layers, width } = this.config;
-    const stages = [new Float64Array(width)];
-    for (let layer = 0; layer < layers; layer++) {
-      for (const site of ["attn.resid_delta", "mlp.resid_delta"] as const) {
-        const fill = this.siteFill(layer, site);
-        const before = stages[stages.length - 1]!;
-        stages.push(before.map((x, c) => x + fill[c]!));
-      }
-    }
-    return stages;
-  }
-
-  /** Embedding (and added position) of one channel for every token. */
-  private embeddingColumn(c: number): Column {
-    let column = this.embeddingColumns[c];
-    if (!column) {
-      const { ids, position, size } = this.tree;
-      const D = this.config.width;
-      column = new Float32Array(size);
-      for (let n = 0; n < size; n++) {
-        column[n] = this.wte[ids[n]! * D + c]! + (this.wpe ? this.wpe[position[n]! * D + c]! : 0);
-      }
-      this.embeddingColumns[c] = column;
-    }
-    return column;
-  }
-
-  private baseSums(constants: Float64Array): { sum: Float64Array; squares: Float64Array } {
-    const { size } = this.tree;
-    const sum = new Float64Array(size);
-    const squares = new Float64Array(size);
-    for (let c = 0; c < this.config.width; c++) {
-      const column = this.embeddingColumn(c);
-      const constant = constants[c]!;
-      for (let n = 0; n < size; n++) {
-        const x = column[n]! + constant;
-        sum[n]! += x;
-        squares[n]! += x * x;
-      }
-    }
-    return { sum, squares };
-  }
-
-  private prepareAnswers(params: Params, batch: PairBatch): void {
-    const { width: D, vocabSize: V } = this.config;
-    const unembed = params.get(this.config.tiedUnembed ? WTE : LM_HEAD)!;
-    const weight = params.get("transformer.ln_f.weight")!;
-    const bias = params.get("transformer.ln_f.bias");
-    const logitsBias = params.get(LOGITS_BIAS)!;
-    const bigram = params.get(BIGRAM);
-    const final = this.ablated[this.ablated.length - 1]!;
-    for (let p = 0; p < batch.rows; p++) {
-      const right = batch.right[p]!;
-      const wrong = batch.wrong[p]!;
-      const token = this.tree.lastOf[p]!;
-      const id = this.tree.ids[token]!;
-      let constant = logitsBias[right]! - logitsBias[wrong]!;
-      if (bigram) constant += bigram[id * V + right]! - bigram[id * V + wrong]!;
-      for (let c = 0; c < D; c++) {
-        const difference = unembed[right * D + c]! - unembed[wrong * D + c]!;
-        const g = weight[c]! * difference;
-        this.answer[p * D + c] = g;
-        this.answerTotal[p]! += g;
-        this.baseDot[p]! += g * (this.embeddingColumn(c)[token]! + final[c]!);
-        constant += (bias?.[c] ?? 0) * difference;
-      }
-      this.answerConstant[p] = constant;
-    }
+    this.base = new AblatedModel(config, params, fill, batch);
+    this.tree = this.base.tree;
   }
 
   private column(): Column {
@@ -297,7 +92,7 @@ export class CircuitEvaluator implements Evaluator {
   }
 
   private kept(mask: Uint8Array, layer: number, site: Site, width: number): number[] {
-    const offset = this.offsets.get(`${layer}.${site}`)!;
+    const offset = this.base.offsets.get(`${layer}.${site}`)!;
     const list: number[] = [];
     for (let c = 0; c < width; c++) if (mask[offset + c]) list.push(c);
     return list;
@@ -322,11 +117,11 @@ export class CircuitEvaluator implements Evaluator {
     const mean = this.column();
     const inverse = this.column();
     const { width, norm } = this.config;
-    const squares = Float64Array.from(this.baseSquares[s]!);
-    const sums = norm === "rms" ? this.baseSum[s]! : Float64Array.from(this.baseSum[s]!);
+    const squares = Float64Array.from(this.base.baseSquares[s]!);
+    const sums = norm === "rms" ? this.base.baseSum[s]! : Float64Array.from(this.base.baseSum[s]!);
     for (const [c, deviation] of stream) {
-      const column = this.embeddingColumn(c);
-      const constant = this.ablated[s]![c]!;
+      const column = this.base.embeddingColumn(c);
+      const constant = this.base.ablated[s]![c]!;
       for (let i = 0; i < rows.length; i++) {
         const n = rows[i]!;
         const d = deviation[n]!;
@@ -336,7 +131,7 @@ export class CircuitEvaluator implements Evaluator {
     }
     for (let i = 0; i < rows.length; i++) {
       const n = rows[i]!;
-      const m = this.moments(sums[n]!, squares[n]!, width);
+      const m = this.base.moments(sums[n]!, squares[n]!, width);
       mean[n] = m.mean;
       inverse[n] = m.inverse;
     }
@@ -359,7 +154,7 @@ export class CircuitEvaluator implements Evaluator {
     const kept = this.kept(mask, layer, site, width);
     const out = new Map<number, Column>();
     if (kept.length === 0) return out;
-    const tables = this.layers[layer]!;
+    const tables = this.base.layers[layer]!;
     const [weight, bias, positions, s] =
       site === "attn.act_in"
         ? [tables.attnNorm, tables.attnNormBias, tables.attnPositions, 2 * layer]
@@ -372,8 +167,8 @@ export class CircuitEvaluator implements Evaluator {
         for (let i = 0; i < rows.length; i++) column[rows[i]!] = positions[base + tree.position[rows[i]!]!]!;
         return column;
       }
-      const embedding = this.embeddingColumn(c);
-      const constant = this.ablated[s]![c]!;
+      const embedding = this.base.embeddingColumn(c);
+      const constant = this.base.ablated[s]![c]!;
       const deviation = stream.get(c);
       const w = weight[c]!;
       const b = bias?.[c] ?? 0;
@@ -407,7 +202,7 @@ export class CircuitEvaluator implements Evaluator {
       for (const c of kept) out.set(c, columns[c]!);
     }
     if (relative) {
-      const fill = this.siteFill(layer, site);
+      const fill = this.base.siteFill(layer, site);
       for (const [c, column] of out) {
         const f = fill[c]!;
         for (let i = 0; i < rows.length; i++) column[rows[i]!]! -= f;
@@ -446,7 +241,7 @@ export class CircuitEvaluator implements Evaluator {
     const writes = this.kept(mask, layer, "attn.resid_delta", config.width);
     if (writes.length === 0) return;
     const cutsWrites = cutCount(config, "attn_out", config.width) !== undefined;
-    const tables = this.layers[layer]!;
+    const tables = this.base.layers[layer]!;
     const width = attentionWidth(config);
     const reads = this.reads(mask, layer, "attn.act_in", stream, rows);
     const part = (site: "attn.q" | "attn.k" | "attn.v", start: number, relative: boolean): Map<number, Column> => {
@@ -475,8 +270,8 @@ export class CircuitEvaluator implements Evaluator {
         width: config.headWidth,
         q,
         k,
-        qFill: this.siteFill(layer, "attn.q"),
-        kFill: this.siteFill(layer, "attn.k"),
+        qFill: this.base.siteFill(layer, "attn.q"),
+        kFill: this.base.siteFill(layer, "attn.k"),
         sink: tables.sink ? tables.sink[h]! : null,
       };
       const outputs = values.map(() => this.column());
@@ -519,9 +314,9 @@ export class CircuitEvaluator implements Evaluator {
     const { config } = this;
     const writes = this.kept(mask, layer, "mlp.resid_delta", config.width);
     if (writes.length === 0) return;
-    const tables = this.layers[layer]!;
+    const tables = this.base.layers[layer]!;
     const reads = this.reads(mask, layer, "mlp.act_in", stream, rows);
-    const activate = config.activation === "gelu" ? gelu : (x: number): number => (x > 0 ? x : 0);
+    const activate = config.activation === "gelu" ? gelu : (x: number): number => Math.max(x, 0);
     const kept = this.kept(mask, layer, "mlp.post_act", config.neurons);
     const neuron = (n: number): Column => {
       const column = this.affine(tables.fc, n, reads, rows);
@@ -549,13 +344,13 @@ export class CircuitEvaluator implements Evaluator {
     const { config, tree } = this;
     const P = tree.lastOf.length;
     const D = config.width;
-    const { mean, inverse } = this.norms(this.ablated.length - 1, stream, tree.lastRows);
+    const { mean, inverse } = this.norms(this.base.ablated.length - 1, stream, tree.lastRows);
     const margins = new Float64Array(P);
     for (let p = 0; p < P; p++) {
       const n = tree.lastOf[p]!;
-      let dot = this.baseDot[p]!;
-      for (const [c, deviation] of stream) dot += deviation[n]! * this.answer[p * D + c]!;
-      margins[p] = (dot - mean[n]! * this.answerTotal[p]!) * inverse[n]! + this.answerConstant[p]!;
+      let dot = this.base.baseDot[p]!;
+      for (const [c, deviation] of stream) dot += deviation[n]! * this.base.answer[p * D + c]!;
+      margins[p] = (dot - mean[n]! * this.base.answerTotal[p]!) * inverse[n]! + this.base.answerConstant[p]!;
     }
     return { loss: lossOfMargins(margins), margins };
   }

@@ -39,8 +39,8 @@ export interface SearchOptions {
   /** Rounds of local search. */
   readonly kicks: number;
   /** Called between evaluations now and then; returning true ends the search with the best so far. */
-  readonly stop?: () => boolean;
-  readonly progress?: (stage: Stage, done: number, of: number, best: Size | undefined) => void;
+  readonly stop?: (() => boolean) | undefined;
+  readonly progress?: ((stage: Stage, done: number, of: number, best: Size | undefined) => void) | undefined;
 }
 
 export type Stage = "orders" | "elimination" | "local search" | "verification";
@@ -208,7 +208,7 @@ export class Search {
    */
   private eliminate(start: Uint8Array, stage: Stage): Candidate | undefined {
     const { target } = this.problem;
-    let kept = start.slice();
+    let kept: Uint8Array = start.slice();
     for (;;) {
       if (this.halted()) return undefined;
       const ranked = this.removals(kept);

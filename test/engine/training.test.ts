@@ -163,7 +163,7 @@ for (const subject of engines) {
         model.train(batch, 0.25);
         expect(engine.memoryBytes()).toBe(held);
       }
-      expect((process.memoryUsage().rss - resident) / 2 ** 20, "MiB of growth").toBeLessThan(48);
+      expect((process.memoryUsage().rss - resident) / 2 ** 20, "MiB of growth").toBeLessThan(24);
       engine.dispose();
     });
 
