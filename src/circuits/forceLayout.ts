@@ -2,7 +2,7 @@
  * The free-form view: ForceAtlas2 over edges and links. It knows no layers, so start positions are laid out by them
  * (with a little seeded noise) and the result keeps a rough top to bottom. Same circuit, same positions.
  */
-import forceAtlas2Module, { type ForceAtlas2Settings, inferSettings } from "graphology-layout-forceatlas2";
+import forceAtlas2Module, { type ForceAtlas2Settings } from "graphology-layout-forceatlas2";
 import { SITES } from "../model/sites.ts";
 import { Rng } from "../util/rng.ts";
 import { type CircuitGraph, circuitGraph } from "./graph.ts";
@@ -13,17 +13,21 @@ export interface Point {
   readonly y: number;
 }
 
-type Run = (
-  graph: CircuitGraph,
-  options: {
-    iterations: number;
-    settings: ForceAtlas2Settings;
-    getEdgeWeight: (edge: string, attributes: { weight?: number }) => number;
-  },
-) => Record<string, Point>;
+interface ForceAtlas2 {
+  (
+    graph: CircuitGraph,
+    options: {
+      iterations: number;
+      settings: ForceAtlas2Settings;
+      getEdgeWeight: (edge: string, attributes: { weight?: number }) => number;
+    },
+  ): Record<string, Point>;
+  inferSettings(order: number): ForceAtlas2Settings;
+}
 
-// The package is CommonJS whose types describe an ES default export: under nodenext the two disagree.
-const forceAtlas2 = forceAtlas2Module as unknown as Run;
+// The package is CommonJS: Node gives its function as the default export and no names, while its types describe ES
+// exports.
+const forceAtlas2 = forceAtlas2Module as unknown as ForceAtlas2;
 
 const STEP = 40;
 
@@ -40,7 +44,7 @@ export function forceLayout(circuit: Circuit, options: { iterations?: number } =
   });
   const positions = forceAtlas2(graph, {
     iterations: options.iterations ?? 400,
-    settings: { ...inferSettings(graph.order), gravity: 0.5, scalingRatio: STEP, barnesHutOptimize: false },
+    settings: { ...forceAtlas2.inferSettings(graph.order), gravity: 0.5, scalingRatio: STEP, barnesHutOptimize: false },
     getEdgeWeight: (_, { weight }) => (weight === undefined ? 1 : Math.min(4, Math.abs(weight)) + 0.1),
   });
   const points = circuit.nodes.map(({ id }) => positions[id]!);

@@ -122,7 +122,8 @@ const fileSchema = z.strictObject({
   model: modelSchema,
   task: taskSchema,
   ablation: z.strictObject({
-    kind: z.literal("mean"),
+    /** What stands in an ablated node's place: its mean over text, or nothing. */
+    kind: z.enum(["mean", "zero"]),
     split: z.literal("calib"),
     /** Pretraining tokens that the means are over. */
     tokens: count,

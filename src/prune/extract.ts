@@ -3,6 +3,7 @@
  * and what the circuit's nodes are worth. Knows nothing of files, tasks or figures; the caller says what counts as
  * connected and how large a circuit is.
  */
+import { setImmediate } from "node:timers/promises";
 import type { PairBatch } from "../data/pairs.ts";
 import type { Model } from "../model/model.ts";
 import { nodeCount } from "../model/sites.ts";
@@ -24,7 +25,7 @@ export interface ExtractOptions {
   readonly kicks: number;
   /** Also search with calibrated logits. */
   readonly calibrated: boolean;
-  readonly stop?: SearchOptions["stop"] | undefined;
+  readonly signal?: AbortSignal | undefined;
   readonly progress?: SearchOptions["progress"] | undefined;
 }
 
@@ -124,27 +125,30 @@ export class Extractor {
     return this.scores(new Uint8Array(this.nodes).fill(1));
   }
 
-  run(options: ExtractOptions): Extraction {
+  async run(options: ExtractOptions): Promise<Extraction> {
     const full = this.full();
-    const orders = this.orders(options);
+    const orders = await this.orders(options);
     const { train, val } = this.evaluators;
-    const search = this.search({ search: train, verify: val }, orders, options);
+    const search = await this.search({ search: train, verify: val }, orders, options);
     const best = search.best && maskOf(search.best.kept, this.nodes);
     return {
       search,
       full,
       scores: best && this.scores(best),
       importance: best ? this.importance(best) : new Map(),
-      calibrated: options.calibrated && !search.stopped ? this.calibratedSearch(orders, options) : undefined,
+      calibrated: options.calibrated && !search.stopped ? await this.calibratedSearch(orders, options) : undefined,
     };
   }
 
-  private orders(options: ExtractOptions): Int32Array[] {
-    const orders = attributionOrders(this.masked, this.pairs.train, ATTRIBUTION_STEPS);
+  private async orders(options: ExtractOptions): Promise<Int32Array[]> {
+    const orders = await attributionOrders(this.masked, this.pairs.train, ATTRIBUTION_STEPS);
     if (options.ranking === "attribution") return orders;
     for (const kCoef of MASK_K_COEFS) {
       const masks = new LearnedMasks(this.masked, { ...SMALL_MASKS, kCoef }, options.seed);
-      for (let i = 0; i < SMALL_MASKS.steps; i++) masks.step(this.pairs.train);
+      for (let i = 0; i < SMALL_MASKS.steps && !options.signal?.aborted; i++) {
+        masks.step(this.pairs.train);
+        await setImmediate();
+      }
       orders.push(descending(masks.tau));
     }
     return orders;
@@ -154,7 +158,7 @@ export class Extractor {
     evaluators: Pick<SearchProblem, "search" | "verify">,
     orders: readonly Int32Array[],
     options: ExtractOptions,
-  ): SearchResult {
+  ): Promise<SearchResult> {
     const { size, connected } = this.measures;
     return new Search({ ...evaluators, orders, target: options.target, size, connected }, options).run();
   }
@@ -173,11 +177,14 @@ export class Extractor {
     return out;
   }
 
-  private calibratedSearch(orders: readonly Int32Array[], options: ExtractOptions): CalibratedCircuit | undefined {
+  private async calibratedSearch(
+    orders: readonly Int32Array[],
+    options: ExtractOptions,
+  ): Promise<CalibratedCircuit | undefined> {
     const on = (split: PairSplit) => ({ evaluator: this.evaluators[split], answers: this.pairs[split] });
     const fit = on("train");
     const evaluators = { search: calibratedEvaluator(fit), verify: calibratedEvaluator(fit, on("val")) };
-    const { best } = this.search(evaluators, orders, options);
+    const { best } = await this.search(evaluators, orders, options);
     if (!best) return undefined;
     const kept = maskOf(best.kept, this.nodes);
     const { scale, shift } = calibrate(fit.evaluator.score(kept).margins, fit.answers);

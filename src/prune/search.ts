@@ -38,8 +38,8 @@ export interface SearchOptions {
   readonly seed: number;
   /** Rounds of local search. */
   readonly kicks: number;
-  /** Called between evaluations now and then; returning true ends the search with the best so far. */
-  readonly stop?: (() => boolean) | undefined;
+  /** When it is set, the search ends soon with the best so far. */
+  readonly signal?: AbortSignal | undefined;
   readonly progress?: ((stage: Stage, done: number, of: number, best: Size | undefined) => void) | undefined;
 }
 
@@ -70,7 +70,7 @@ export interface SearchResult {
   /** Smallest loss that was met, and its size: what to report when the target was not reached. */
   readonly lowest: StageSize | undefined;
   readonly evaluations: number;
-  /** True when `stop` ended it early. */
+  /** True when the signal ended it early. */
   readonly stopped: boolean;
 }
 
@@ -79,6 +79,8 @@ const GRID = 1.12;
 /** Largest share of nodes removed at once, and the size below which they go one at a time. */
 const CHUNK_SHARE = 0.3;
 const ONE_BY_ONE = 24;
+/** Longest time without letting the event loop run. */
+const BREATHE_MS = 50;
 
 /** Standard error of a mean loss over pairs; the two prompts of a pair are not independent. */
 export function pairStandardError(score: Score): number {
@@ -112,23 +114,24 @@ export class Search {
   private lowest: StageSize | undefined;
   private evaluations = 0;
   private stopped = false;
+  private breathed = 0;
 
   constructor(problem: SearchProblem, options: SearchOptions) {
     this.problem = problem;
     this.options = options;
   }
 
-  run(): SearchResult {
-    const starts = this.fromOrders();
+  async run(): Promise<SearchResult> {
+    const starts = await this.fromOrders();
     this.options.progress?.("elimination", 0, starts.length, undefined);
-    starts.forEach((start, i) => {
-      this.eliminate(start, "elimination");
+    for (const [i, start] of starts.entries()) {
+      await this.eliminate(start, "elimination");
       this.options.progress?.("elimination", i + 1, starts.length, this.best());
-    });
+    }
     this.note("elimination");
-    this.localSearch();
+    await this.localSearch();
     this.note("local search");
-    const best = this.verified();
+    const best = await this.verified();
     if (best) this.stages.push({ stage: "verification", nodes: best.nodes, edges: best.edges, loss: best.loss });
     return {
       best,
@@ -150,8 +153,13 @@ export class Search {
     return loss;
   }
 
-  private halted(): boolean {
-    this.stopped ||= this.options.stop?.() ?? false;
+  /** Lets signals and output through now and then; says whether the search should end. */
+  private async halted(): Promise<boolean> {
+    if (performance.now() - this.breathed > BREATHE_MS) {
+      await new Promise((resolve) => setImmediate(resolve));
+      this.breathed = performance.now();
+    }
+    this.stopped ||= this.options.signal?.aborted ?? false;
     return this.stopped;
   }
 
@@ -167,12 +175,12 @@ export class Search {
   }
 
   /** For each order, the first grid point that meets the target. Smallest first. */
-  private fromOrders(): Uint8Array[] {
+  private async fromOrders(): Promise<Uint8Array[]> {
     const { orders, target } = this.problem;
     const starts: { kept: Uint8Array; k: number; loss: number }[] = [];
-    orders.forEach((order, i) => {
+    for (const [i, order] of orders.entries()) {
       for (const k of grid(order.length)) {
-        if (this.halted()) break;
+        if (await this.halted()) break;
         const kept = topNodes(order, k);
         const loss = this.loss(kept);
         if (!this.lowest || loss < this.lowest.loss) {
@@ -183,7 +191,7 @@ export class Search {
         break;
       }
       this.options.progress?.("orders", i + 1, orders.length, undefined);
-    });
+    }
     starts.sort((a, b) => a.k - b.k);
     const first = starts[0];
     if (first) this.stages.push({ stage: "orders", loss: first.loss, ...this.problem.size(first.kept) });
@@ -206,11 +214,11 @@ export class Search {
    * Removes nodes while the target holds. Ends with a circuit of which no single node can go, keeps it as a candidate
    * and returns it; undefined when what is connected in it misses the target, or the search was stopped.
    */
-  private eliminate(start: Uint8Array, stage: Stage): Candidate | undefined {
+  private async eliminate(start: Uint8Array, stage: Stage): Promise<Candidate | undefined> {
     const { target } = this.problem;
     let kept: Uint8Array = start.slice();
     for (;;) {
-      if (this.halted()) return undefined;
+      if (await this.halted()) return undefined;
       const ranked = this.removals(kept);
       if (ranked.length === 0 || ranked[0]!.loss > target) {
         const connected = this.problem.connected(kept);
@@ -247,13 +255,13 @@ export class Search {
   }
 
   /** Kicks: add nodes from the tops of the orders, drop some, eliminate again. */
-  private localSearch(): void {
+  private async localSearch(): Promise<void> {
     const rng = Rng.of(this.options.seed, "local search");
     let current = this.best();
     if (!current) return;
     const { orders, target } = this.problem;
     const nodes = orders[0]!.length;
-    for (let kick = 0; kick < this.options.kicks && !this.halted(); kick++) {
+    for (let kick = 0; kick < this.options.kicks && !(await this.halted()); kick++) {
       const kept = maskOf(current.kept, nodes);
       const drops = Math.min(rng.int(0, 2), current.kept.length);
       for (const n of rng.sample(current.kept, drops)) kept[n] = 0;
@@ -262,7 +270,7 @@ export class Search {
       const pool = Math.min(nodes, Math.max(64, 4 * current.nodes));
       for (let i = 0; i < adds; i++) kept[order[rng.int(0, pool - 1)]!] = 1;
       if (this.loss(kept) <= target) {
-        const result = this.eliminate(kept, "local search");
+        const result = await this.eliminate(kept, "local search");
         if (result && smaller(result, current) <= 0) current = result;
       }
       this.options.progress?.("local search", kick + 1, this.options.kicks, this.best());
@@ -270,7 +278,7 @@ export class Search {
   }
 
   /** Smallest candidate whose loss on the verification pairs is within the target by a standard error. */
-  private verified(): Candidate | undefined {
+  private async verified(): Promise<Candidate | undefined> {
     const { verify, target } = this.problem;
     const ordered = [...this.found.entries()].sort((a, b) => smaller(a[1], b[1]));
     for (const [i, [key, candidate]] of ordered.entries()) {
@@ -279,6 +287,7 @@ export class Search {
       const checked: Candidate = { ...candidate, verified };
       this.found.set(key, checked);
       this.options.progress?.("verification", i + 1, ordered.length, undefined);
+      await this.halted();
       if (verified.loss + verified.standardError <= target) return checked;
     }
     return undefined;

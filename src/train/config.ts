@@ -195,7 +195,11 @@ export function resolveTrainConfig(layers: readonly TrainOverrides[]): TrainConf
   let merged: Record<string, unknown> = TRAIN_DEFAULTS;
   for (const layer of layers) merged = merge(merged, layer as Record<string, unknown>, "");
   const parsed = trainConfigSchema.safeParse(merged);
-  if (!parsed.success) throw describeIssue(parsed.error.issues[0]!);
+  if (!parsed.success) {
+    // A misspelt name first: it may be why another one is missing.
+    const { issues } = parsed.error;
+    throw describeIssue(issues.find((issue) => issue.code === "unrecognized_keys") ?? issues[0]!, merged);
+  }
   const config = parsed.data;
   grammarOf(config);
   modelOf(config, 2);
@@ -209,7 +213,7 @@ export function resolveTrainConfig(layers: readonly TrainOverrides[]): TrainConf
   return config;
 }
 
-function describeIssue(issue: z.core.$ZodIssue): Error {
+function describeIssue(issue: z.core.$ZodIssue, received: unknown): Error {
   const path = issue.path.map(String);
   if (issue.code === "unrecognized_keys") {
     const key = [...path, issue.keys[0]].join(".");
@@ -219,7 +223,26 @@ function describeIssue(issue: z.core.$ZodIssue): Error {
       `Did you mean "${nearest(key, settingKeys())}"? See \`sparse train --help\`.`,
     );
   }
-  return inputError("config-value", `Setting ${path.join(".")}: ${issue.message}`, "Correct the value.");
+  const value = path.reduce<unknown>(
+    (v, key) => (isRecord(v) || Array.isArray(v) ? v[key as never] : undefined),
+    received,
+  );
+  const expected = issue.message.replace(/^[^:]*: (?=expected)/, "").replace(/, received \w+$/, "");
+  return inputError(
+    "config-value",
+    `Setting ${path.join(".")}: ${expected}, but received ${JSON.stringify(value) ?? "nothing"}`,
+    valueHint(issue, value),
+  );
+}
+
+/** The valid value nearest to the one that an issue is about. */
+function valueHint(issue: z.core.$ZodIssue, value: unknown): string {
+  if (issue.code === "invalid_value") {
+    return `The nearest valid value is ${JSON.stringify(nearest(String(value), issue.values.map(String)))}.`;
+  }
+  if (issue.code !== "too_big" && issue.code !== "too_small") return "Correct the value.";
+  const [limit, beyond] = issue.code === "too_big" ? [issue.maximum, "below"] : [issue.minimum, "above"];
+  return issue.inclusive === false ? `It must be ${beyond} ${limit}.` : `The nearest valid value is ${limit}.`;
 }
 
 /** The grammar of the run's corpus. */

@@ -44,6 +44,13 @@ export interface PairMetrics {
   readonly pairs: number;
 }
 
+/** Task loss below which a task counts as learned: the target that circuits are pruned to (Gao et al. 2025, 2.2). */
+export const LEARNED_LOSS = 0.15;
+
+export function isLearned({ taskLoss }: PairMetrics): boolean {
+  return taskLoss < LEARNED_LOSS;
+}
+
 /** Pairs scored in one forward pass. */
 const CHUNK = 128;
 

@@ -37,10 +37,11 @@ export class TrainingData {
   readonly tokenizer: Tokenizer;
   private readonly decontaminator: Decontaminator;
 
-  constructor(config: TrainConfig, tasks: readonly TaskSpec[]) {
+  /** `tokenizer`: that of the run, when it exists already; else it is made from the corpus and the tasks. */
+  constructor(config: TrainConfig, tasks: readonly TaskSpec[], tokenizer?: Tokenizer) {
     this.config = config;
     this.tasks = tasks;
-    this.tokenizer = taskTokenizer(grammarOf(config), tasks);
+    this.tokenizer = tokenizer ?? taskTokenizer(grammarOf(config), tasks);
     const prompts = tasks.flatMap((task) => [...this.pairs(task).heldOutPrompts()]);
     this.decontaminator = new Decontaminator(prompts);
   }
@@ -134,7 +135,17 @@ function breathe(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-export async function* train(model: Model, data: TrainingData, resume?: ResumePoint): AsyncGenerator<TrainEvent> {
+export interface TrainOptions {
+  readonly resume?: ResumePoint;
+  /** When it is set, the run ends after the step at hand, with a checkpoint event as the last one. */
+  readonly signal?: AbortSignal;
+}
+
+export async function* train(
+  model: Model,
+  data: TrainingData,
+  { resume, signal }: TrainOptions = {},
+): AsyncGenerator<TrainEvent> {
   const { config } = data;
   const { steps, batch } = config.training;
   const { contextLength } = config.model;
@@ -142,6 +153,11 @@ export async function* train(model: Model, data: TrainingData, resume?: ResumePo
   const stepper = new Stepper(model, stepConfigOf(config));
   const evaluation = new Evaluation(model, data);
   for (let i = resume?.step ?? 0; i < steps; i++) {
+    await breathe();
+    if (signal?.aborted) {
+      yield { event: "checkpoint", step: i, cursor: stream.cursor() };
+      return;
+    }
     const { ids, targets } = inputsAndTargets(stream.batch(batch, contextLength));
     const result = stepper.step(i, ids, targets, { batch, length: contextLength });
     if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradRms)) {
@@ -157,7 +173,6 @@ export async function* train(model: Model, data: TrainingData, resume?: ResumePo
     if (step % config.logging.checkpointEvery === 0 || step === steps) {
       yield { event: "checkpoint", step, cursor: stream.cursor() };
     }
-    await breathe();
   }
   yield { event: "end", report: report(model, data, stream.droppedDocuments) };
 }

@@ -1,6 +1,6 @@
 /**
  * GEXF 1.3 for Gephi and others: circuit nodes, edges of kind "weight" (signed weight) and links of their own kinds,
- * with positions of the free-form layout, colours and sizes. The number of weights is in the description; to leave the
+ * with positions of either layout, colours and sizes. The number of weights is in the description; to leave the
  * links out, filter by `kind`, or pass `links: false`.
  */
 import { write } from "graphology-gexf";
@@ -8,12 +8,19 @@ import { roundFloat } from "../file.ts";
 import { forceLayout } from "../forceLayout.ts";
 import { circuitGraph } from "../graph.ts";
 import { oneLine } from "../layout/text.ts";
+import { structureLayout } from "../layout.ts";
 import type { Circuit } from "../schema.ts";
 import { LINK_COLORS, SITE_COLORS, signColor } from "./colors.ts";
 
-export function circuitGexf(circuit: Circuit, options: { links?: boolean } = {}): string {
+export interface GexfOptions {
+  readonly links?: boolean;
+  /** Default: layers. */
+  readonly layout?: "layers" | "force";
+}
+
+export function circuitGexf(circuit: Circuit, options: GexfOptions = {}): string {
   const graph = circuitGraph(circuit, options);
-  const positions = forceLayout(circuit);
+  const positions = options.layout === "force" ? forceLayout(circuit) : layerPositions(circuit);
   const { counts, task } = circuit;
   graph.replaceAttributes({
     creator: `sparse-circuits ${oneLine(circuit.provenance.toolVersion)}`,
@@ -48,6 +55,12 @@ export function circuitGexf(circuit: Circuit, options: { links?: boolean } = {})
     },
   });
   return text.endsWith("\n") ? text : `${text}\n`;
+}
+
+/** Where the structure view places the nodes. */
+function layerPositions(circuit: Circuit): Map<string, { x: number; y: number }> {
+  const { nodes } = structureLayout(circuit);
+  return new Map(nodes.map((node) => [node.id, { x: round(node.x), y: round(node.y) }]));
 }
 
 /** Written as r, g, b attributes, which more readers know than hex. */

@@ -4,6 +4,7 @@ import { nearest } from "../../util/nearest.ts";
 import type { Circuit } from "../schema.ts";
 import { circuitCsv } from "./csv.ts";
 import { circuitDot } from "./dot.ts";
+import { circuitForceSvg } from "./force-svg.ts";
 import { circuitGexf } from "./gexf.ts";
 import { circuitJson } from "./json.ts";
 import { circuitSvg } from "./svg.ts";
@@ -14,21 +15,27 @@ export interface ExportFile {
   readonly text: string;
 }
 
+/** layers: the structure view, computed positions; force: free-form, by ForceAtlas2. */
+export const LAYOUTS = ["layers", "force"] as const;
+export type Layout = (typeof LAYOUTS)[number];
+
 export interface ExportFormat {
   readonly name: string;
   /** One line for help texts. */
   readonly doc: string;
-  readonly files: (circuit: Circuit) => ExportFile[];
+  readonly files: (circuit: Circuit, layout: Layout) => ExportFile[];
 }
 
-function single(name: string, doc: string, write: (circuit: Circuit) => string): ExportFormat {
-  return { name, doc, files: (circuit) => [{ suffix: `.${name}`, text: write(circuit) }] };
+function single(name: string, doc: string, write: (circuit: Circuit, layout: Layout) => string): ExportFormat {
+  return { name, doc, files: (circuit, layout) => [{ suffix: `.${name}`, text: write(circuit, layout) }] };
 }
 
 export const EXPORT_FORMATS: readonly ExportFormat[] = [
-  single("svg", "figure: structure of the circuit, from tokens down to answers", circuitSvg),
+  single("svg", "figure: structure of the circuit, from tokens down to answers", (circuit, layout) =>
+    layout === "force" ? circuitForceSvg(circuit) : circuitSvg(circuit),
+  ),
   single("dot", "Graphviz graph", circuitDot),
-  single("gexf", "graph for Gephi, with positions and colours", circuitGexf),
+  single("gexf", "graph for Gephi, with positions and colours", (circuit, layout) => circuitGexf(circuit, { layout })),
   single("json", "the circuit file", circuitJson),
   {
     name: "csv",
@@ -51,6 +58,6 @@ export function exportFormat(name: string): ExportFormat {
 }
 
 /** The files of an export. Same circuit, same bytes. */
-export function exportCircuit(circuit: Circuit, format: string): ExportFile[] {
-  return exportFormat(format).files(circuit);
+export function exportCircuit(circuit: Circuit, format: string, layout: Layout = "layers"): ExportFile[] {
+  return exportFormat(format).files(circuit, layout);
 }

@@ -1,0 +1,51 @@
+/** Results as text. */
+import type { Result } from "./compare.ts";
+import type { OpsResult } from "./ops.ts";
+
+/** The first column is text and stands left, numbers stand right. */
+function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = header.map((_, i) => Math.max(...[header, ...rows].map((row) => row[i]!.length)));
+  return [header, ...rows]
+    .map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  "))
+    .join("\n");
+}
+
+/** 1/16 where it is one, else a decimal. */
+export function densityText(density: number): string {
+  const inverse = Math.round(1 / density);
+  if (Math.abs(inverse * density - 1) > 1e-9) return String(density);
+  return inverse === 1 ? "1" : `1/${inverse}`;
+}
+
+const missing = "-";
+const ms = (x: number | null): string => (x === null ? missing : x.toFixed(x < 10 ? 2 : 1));
+
+export function compareTable(results: readonly Result[]): string {
+  const header = ["case", "density", "ours ms", "PyTorch ms", "ratio", "pairs from..to", "ours MB", "PyTorch MB"];
+  const rows = results.map((r) => [
+    r.case,
+    densityText(r.density),
+    ms(r.oursMs),
+    ms(r.peerMs),
+    r.ratio === null ? missing : `${r.ratio.toFixed(2)}x`,
+    r.ratioRange === null ? missing : `${r.ratioRange[0].toFixed(2)}..${r.ratioRange[1].toFixed(2)}`,
+    r.oursRssMb.toFixed(0),
+    r.peerRssMb === null ? missing : r.peerRssMb.toFixed(0),
+  ]);
+  return table(header, rows);
+}
+
+export function opsTable(r: OpsResult): string {
+  const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+  const rows = r.ops.map((op) => [
+    op.op,
+    String(op.calls),
+    op.ms.toFixed(3),
+    percent(op.share),
+    op.gflops === null ? "" : op.gflops.toFixed(1),
+  ]);
+  rows.push(["JavaScript", "", r.jsMs.toFixed(3), percent(r.jsMs / r.stepMs), ""]);
+  rows.push(["step", "", r.stepMs.toFixed(3), "", ""]);
+  const title = `${r.case} at density ${densityText(r.density)}, ${r.isa}, ${r.threads} threads`;
+  return `${title}\n${table(["kernel", "calls", "ms", "share", "GFLOP/s"], rows)}`;
+}

@@ -1,0 +1,93 @@
+/** The two sides as processes of their own: neither shares memory or caches of an allocator with the other. */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { type Batch, type Case, stepConfig } from "./cases.ts";
+import { Child } from "./child.ts";
+
+export interface StepAnswer {
+  readonly ms: number;
+  readonly loss: number;
+}
+
+export interface OursInfo {
+  readonly isa: string;
+  readonly threads: number;
+}
+
+export interface PeerInfo {
+  readonly torch: string;
+  readonly blas: string;
+  /** The library of matrix products is an optimised one. */
+  readonly fast: boolean;
+  readonly threads: number;
+}
+
+const fileBeside = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+
+/** One side of a comparison. */
+export class Side<Info> {
+  readonly info: Info;
+  private readonly child: Child;
+
+  constructor(child: Child, info: Info) {
+    this.child = child;
+    this.info = info;
+  }
+
+  step({ ids, targets }: Batch): Promise<StepAnswer> {
+    return this.child.ask<StepAnswer>({ cmd: "step", ids: [...ids], targets: [...targets] });
+  }
+
+  /** [nonzeros, norm] of each parameter. */
+  params(): Promise<Record<string, [number, number]>> {
+    return this.child.ask({ cmd: "params" });
+  }
+
+  async peakMb(): Promise<number> {
+    const { peakMb } = await this.child.ask<{ peakMb: number }>({ cmd: "peak" });
+    return peakMb;
+  }
+
+  close(): Promise<void> {
+    return this.child.close();
+  }
+}
+
+export async function startOurs(c: Case, density: number, threads: number): Promise<Side<OursInfo>> {
+  const args = ["--import", import.meta.resolve("tsx"), fileBeside("./ours.ts")];
+  const child = new Child("our side", process.execPath, args);
+  return new Side(child, await child.ask<OursInfo>({ cmd: "init", name: c.name, density, threads }));
+}
+
+/** A Python 3 that has PyTorch, or undefined. */
+export function findTorch(): string | undefined {
+  const has = (python: string): boolean => spawnSync(python, ["-c", "import torch"], { stdio: "ignore" }).status === 0;
+  return ["python3", "/usr/bin/python3"].find(has);
+}
+
+export const TORCH_MISSING =
+  "PyTorch is not installed, so our side runs alone. On Debian: apt-get install python3-torch libopenblas0-pthread";
+
+export const SLOW_BLAS =
+  "WARNING: PyTorch runs on an unoptimised BLAS, so the ratio is unfair to it. On Debian: apt-get install libopenblas0-pthread";
+
+export interface PeerSetup {
+  readonly threads: number;
+  readonly blasThreads: number;
+  readonly lr?: number;
+  /** Initial values for all parameters; default: random ones of the same distribution as ours. */
+  readonly weights?: string;
+  /** Our rule for equal magnitudes in AbsTopK, at a price. */
+  readonly stable?: boolean;
+}
+
+export async function startPeer(python: string, c: Case, density: number, setup: PeerSetup): Promise<Side<PeerInfo>> {
+  const { threads, blasThreads, lr, weights, stable = false } = setup;
+  const child = new Child("PyTorch", python, [fileBeside("./torch_step.py")], {
+    OPENBLAS_NUM_THREADS: String(blasThreads),
+    OMP_WAIT_POLICY: "passive",
+  });
+  const training = stepConfig(c, density, lr);
+  const init = { cmd: "init", model: c.model, training, threads, seed: 0, weights: weights ?? null, stable };
+  return new Side(child, await child.ask<PeerInfo>(init));
+}

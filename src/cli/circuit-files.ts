@@ -1,0 +1,48 @@
+/** Where the circuits of a run are, and opening them. */
+import * as fs from "node:fs";
+import { findTasks } from "../../tasks/index.ts";
+import { readCircuit } from "../circuits/file.ts";
+import type { Circuit } from "../circuits/schema.ts";
+import { circuitPath, runPaths } from "../runs/layout.ts";
+import { openRun } from "../runs/open.ts";
+import { inputError } from "../util/errors.ts";
+import { onFile, pathExists } from "../util/files.ts";
+import { nearest } from "../util/nearest.ts";
+
+export interface StoredCircuit {
+  readonly task: string;
+  /** The folder that holds circuit.json. */
+  readonly dir: string;
+  readonly circuit: Circuit;
+}
+
+/** Names of the tasks of which the run has a circuit, sorted. */
+function extractedTasks(run: string): string[] {
+  const { circuits } = runPaths(run);
+  if (!pathExists(circuits)) return [];
+  return onFile(circuits, "read", () => fs.readdirSync(circuits))
+    .filter((task) => pathExists(circuitPath(run, task, "circuit.json")))
+    .sort();
+}
+
+/** The run's circuits: those of a task or group, or all of them. Throws an input error when one is not there. */
+export function openCircuits(run: string, typed: string | undefined): StoredCircuit[] {
+  openRun(run);
+  const there = extractedTasks(run);
+  if (there.length === 0) {
+    throw inputError("circuit-missing", `${run} has no circuit yet`, `Find it with \`circuit extract ${run}\`.`);
+  }
+  const wanted = typed === undefined ? there : findTasks(typed).map((task) => task.name);
+  const missing = wanted.find((task) => !there.includes(task));
+  if (missing !== undefined) {
+    throw inputError(
+      "circuit-missing",
+      `${run} has no circuit of task ${missing}`,
+      `It has ${there.join(", ")} (nearest: ${nearest(missing, there)}). Find it with \`circuit extract ${run} --task ${missing}\`.`,
+    );
+  }
+  return wanted.map((task) => {
+    const file = circuitPath(run, task, "circuit.json");
+    return { task, dir: circuitPath(run, task), circuit: readCircuit(file) };
+  });
+}

@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+/** The program `circuit`: finds, shows and draws the circuit that does a task. */
+import { runProgram } from "./program.ts";
+
+await runProgram({
+  name: "circuit",
+  description: "Find the smallest circuit that does a task, look at it and draw it.",
+  examples: [
+    ["circuit extract runs/quotes", "find the circuit of the run's task"],
+    ["circuit show runs/quotes", "its nodes and edges as a table"],
+    ["circuit export runs/quotes --format svg", "the figure for a paper"],
+  ],
+  commands: [
+    {
+      name: "extract",
+      summary: "find the smallest circuit for each task of a run",
+      load: () => import("./commands/extract.ts"),
+    },
+    { name: "show", summary: "print nodes and edges of a circuit", load: () => import("./commands/show.ts") },
+    { name: "export", summary: "write figures and tables of a circuit", load: () => import("./commands/export.ts") },
+  ],
+});

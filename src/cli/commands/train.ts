@@ -1,0 +1,272 @@
+/** `sparse train`: trains a weight-sparse transformer on a task and writes the run. */
+import * as path from "node:path";
+import { type Command, Option } from "commander";
+import { findTasks } from "../../../tasks/index.ts";
+import { tokenizerToJson } from "../../data/tokenizer-json.ts";
+import type { Engine } from "../../engine/engine.ts";
+import { Model } from "../../model/model.ts";
+import { paramSpecs, shapeSize } from "../../model/names.ts";
+import type { Checkpoint } from "../../runs/checkpoints.ts";
+import { describeEnv } from "../../runs/env.ts";
+import { openRun, type Run, readEnv } from "../../runs/open.ts";
+import { createRun, type RunWriter, resumeRun } from "../../runs/write.ts";
+import { resolveTrainConfig, settingKeys, TRAIN_DEFAULTS, type TrainOverrides } from "../../train/config.ts";
+import { isLearned, LEARNED_LOSS } from "../../train/evaluate.ts";
+import {
+  type EvalEvent,
+  initialModel,
+  type ResumePoint,
+  readMoments,
+  type StepEvent,
+  TrainingData,
+  type TrainReport,
+  train,
+  writeMoments,
+} from "../../train/trainer.ts";
+import { goalError, interruptError, type SparseError } from "../../util/errors.ts";
+import { ensureWritableDir } from "../../util/files.ts";
+import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
+import { breathe, interruptible } from "../interrupt.ts";
+import { collect, jsonOption, realNumber, wholeNumber } from "../options.ts";
+import type { Output } from "../output.ts";
+import { examplesText } from "../program.ts";
+import { fraction, nats, plural } from "../render.ts";
+import { type ConfigFlags, type TrainSettings, trainSettings } from "../train-config.ts";
+import { headText, mean, Pace, reportText, TrainLog } from "../train-log.ts";
+
+interface Flags extends ConfigFlags, EngineFlags {
+  readonly out?: string;
+  readonly force: boolean;
+  readonly resume?: string;
+}
+
+export function register(command: Command, out: Output): void {
+  const { seed, training } = TRAIN_DEFAULTS;
+  command
+    .usage("--task <name> [options]")
+    .addOption(new Option("--task <name>", "task, group of tasks, or all; `sparse tasks` lists them"))
+    .addOption(new Option("--out <dir>", "run directory (default: runs/<task>)"))
+    .addOption(
+      new Option("--seed <n>", `seed of corpus, pairs and weights (default: ${seed})`).argParser(wholeNumber("--seed")),
+    )
+    .addOption(
+      new Option("--steps <n>", `training steps (default: the task's, else ${training.steps})`).argParser(
+        wholeNumber("--steps", 1),
+      ),
+    )
+    .addOption(
+      new Option(
+        "--density <x>",
+        `fraction of weights that stay, such as 1/64 (default: the task's, else ${fraction(training.density)})`,
+      ).argParser(realNumber("--density")),
+    )
+    .addOption(new Option("--config <file>", "settings as JSON, nested like the config.json of a run"))
+    .addOption(new Option("--set <key=value>", "one setting; may be given several times").argParser(collect));
+  engineOptions(command);
+  jsonOption(command)
+    .addOption(new Option("--force", "replace the run that is there").default(false))
+    .addOption(
+      new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([
+        ...["task", "out", "config", "set", "seed", "steps", "density", "force"],
+      ]),
+    )
+    .addHelpText("after", `${EXAMPLES}\n\n${settingsHelp()}`)
+    .action((flags: Flags) => run(flags, out));
+}
+
+const EXAMPLES = examplesText([
+  ["sparse train --task quotes", "into runs/quotes, with the task's preset"],
+  ["sparse train --task quotes --density 1/16 --out runs/denser", "more weights"],
+  ["sparse train --task quotes --set model.layers=1 --set model.width=64", "a smaller model"],
+  ["sparse train --resume runs/quotes", "go on after Ctrl-C"],
+]);
+
+function settingsHelp(): string {
+  const values = settingKeys().map((key) => {
+    const value = key.split(".").reduce<unknown>((v, part) => (v as Record<string, unknown>)[part], TRAIN_DEFAULTS);
+    return `  ${key}=${JSON.stringify(value)}`;
+  });
+  return ["Settings (--set, --config) and their defaults, which the preset of a task changes:", ...values].join("\n");
+}
+
+interface Job extends TrainSettings {
+  readonly dir: string;
+  readonly data: TrainingData;
+  readonly engine: Engine;
+  readonly out: Output;
+  readonly started: number;
+}
+
+async function run(flags: Flags, out: Output): Promise<void> {
+  const started = performance.now();
+  const resumed = flags.resume === undefined ? undefined : openRun(flags.resume, { allowUnfinished: true });
+  const settings = resumed === undefined ? trainSettings(flags) : storedSettings(resumed);
+  const dir = flags.resume ?? flags.out ?? `runs/${settings.config.task}`;
+  await interruptible(out, async (signal) => {
+    const engine = openEngine(flags, out);
+    try {
+      const data = new TrainingData(settings.config, settings.tasks);
+      const job: Job = { ...settings, dir, data, engine, out, started };
+      await breathe(signal);
+      if (resumed === undefined) {
+        const env = describeEnv(settings.config.seed, engine.info);
+        const model = initialModel(engine, data);
+        await breathe(signal);
+        ensureWritableDir(path.dirname(path.resolve(dir)));
+        const writer = createRun(dir, { config: settings.config, env, force: flags.force });
+        await work(job, model, writer, signal);
+      } else {
+        tellOtherEngine(readEnv(resumed).engine, engine, out);
+        const { writer, checkpoint } = resumeRun(dir);
+        await work(job, new Model(engine, checkpoint.model), writer, signal, checkpoint);
+      }
+    } finally {
+      engine.dispose();
+    }
+  });
+}
+
+/** What an unfinished run was started with. */
+function storedSettings(run: Run): TrainSettings {
+  const config = resolveTrainConfig([run.config as TrainOverrides]);
+  return { config, tasks: findTasks(config.task) };
+}
+
+/** Engines and instruction sets round differently. */
+function tellOtherEngine(before: unknown, { info }: Engine, out: Output): void {
+  const { name, isa } = (before ?? {}) as Record<string, unknown>;
+  if (name === info.name && isa === info.isa) return;
+  out.notice(
+    `the run began on ${name} (${isa}) and goes on on ${info.name} (${info.isa}): not the same bytes as on one`,
+  );
+}
+
+/** Trains, writes everything, and closes the run whatever happens. */
+async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSignal, from?: Checkpoint): Promise<void> {
+  const { dir, data, engine, out, config, started } = job;
+  const { every, evalEvery } = config.logging;
+  const pace = new Pace();
+  const log = new TrainLog(out, pace, evalEvery);
+  try {
+    if (from === undefined) writer.tokenizer(JSON.parse(tokenizerToJson(data.tokenizer)) as object);
+    else writeMoments(model, from.moments);
+    const resume = from && { step: from.step, cursor: from.state.cursor as unknown as ResumePoint["cursor"] };
+    tellStart(job, model, from?.step ?? 0);
+    let kept = from?.step ?? 0;
+    let report: TrainReport | undefined;
+    let asked = performance.now();
+    for await (const event of train(model, data, { signal, ...(resume === undefined ? {} : { resume }) })) {
+      switch (event.event) {
+        case "step":
+          pace.add((performance.now() - asked) / 1000, config.training.batch * config.model.contextLength);
+          if (event.step % every === 0 || event.step === event.steps) {
+            writer.log(stepRow(event));
+            const { tokensPerSecond } = pace;
+            out.event({ ...event, tokensPerSecond, secondsLeft: pace.secondsLeft(event.steps - event.step) });
+          }
+          log.step(event);
+          break;
+        case "eval":
+          writer.log(evalRow(event));
+          out.event(event);
+          log.eval(event);
+          break;
+        case "checkpoint": {
+          const { step, cursor } = event;
+          const state = { cursor: { ...cursor } };
+          const ref = writer.checkpoint({ step, model: model.store(), moments: readMoments(model), state });
+          out.event({ event: "checkpoint", step, path: ref.dir });
+          kept = step;
+          break;
+        }
+        case "end":
+          report = event.report;
+          break;
+        default:
+          event satisfies never;
+      }
+      asked = performance.now();
+    }
+    if (report === undefined) {
+      throw interruptError(
+        `interrupted: ${plural(kept, "step")} of ${config.training.steps} are done and kept in ${dir}`,
+        `Continue with \`sparse train --resume ${dir}\`.`,
+      );
+    }
+    writer.report({ ...report, engine: engine.info });
+    writer.finish();
+    const seconds = (performance.now() - started) / 1000;
+    finish(job, report, { tokensPerSecond: pace.tokensPerSecond, seconds });
+  } finally {
+    writer.close();
+    out.clear();
+  }
+}
+
+function tellStart({ dir, tasks, config, engine, out }: Job, model: Model, from: number): void {
+  const parameters = paramSpecs(model.config).reduce((sum, spec) => sum + shapeSize(spec.shape), 0);
+  const names = tasks.map((task) => task.name);
+  const { steps, density } = config.training;
+  const { seed } = config;
+  out.event({ event: "start", run: dir, tasks: names, from, steps, density, seed, parameters, engine: engine.info });
+  out.line(headText({ dir, tasks, config, model: model.config, parameters, engine: engine.info, from }, out.style));
+  out.line();
+}
+
+/** No times: the same seed gives the same file. */
+function stepRow({ step, loss, lr, density, gradRms, tokens }: StepEvent) {
+  return { step, loss, lr, density, gradRms, tokens };
+}
+
+function evalRow({ step, valLoss, tasks }: EvalEvent) {
+  const scores = Object.entries(tasks).flatMap(([name, { taskLoss, pairAccuracy }]) => [
+    [`taskLoss/${name}`, taskLoss],
+    [`pairAccuracy/${name}`, pairAccuracy],
+  ]);
+  return { step, valLoss, ...(Object.fromEntries(scores) as Record<string, number>) };
+}
+
+function finish(job: Job, report: TrainReport, time: { tokensPerSecond: number; seconds: number }): void {
+  const { dir, engine, out } = job;
+  const scores = Object.values(report.tasks);
+  const { density, nonzeros: l0 } = report.weights;
+  const failure = notLearned(job, report);
+  out.line();
+  out.line(reportText(report, out.style));
+  out.line();
+  out.line(`Trained in ${time.seconds.toFixed(1)} s into ${dir}`);
+  if (failure === undefined) out.line(`Next: ${out.style.bold(`circuit extract ${dir}`)}`);
+  out.done(
+    {
+      taskLoss: mean(scores.map((s) => s.taskLoss)),
+      pairAccuracy: mean(scores.map((s) => s.pairAccuracy)),
+      learned: failure === undefined,
+      tasks: Object.fromEntries(
+        Object.entries(report.tasks).map(([name, s]) => [name, { ...s, learned: isLearned(s) }]),
+      ),
+      valLoss: report.valLoss,
+      density,
+      l0,
+      ...time,
+      engine: engine.info.name,
+      isa: engine.info.isa,
+      threads: engine.info.threads,
+      run: dir,
+    },
+    failure,
+  );
+}
+
+/** The goal that was missed, if one was, and what to try. */
+function notLearned({ dir, config }: Job, report: TrainReport): SparseError | undefined {
+  const missed = Object.entries(report.tasks).filter(([, scores]) => !isLearned(scores));
+  if (missed.length === 0) return undefined;
+  const names = missed.map(([name, { taskLoss }]) => `${name} (test task loss ${nats(taskLoss)})`);
+  const { steps, density } = config.training;
+  const denser = density < 1 ? ` or a higher density (--density ${fraction(Math.min(1, 4 * density))})` : "";
+  return goalError(
+    "not-learned",
+    `not learned: ${names.join(", ")}; a task is learned below ${LEARNED_LOSS}. The run is complete in ${dir}`,
+    `Try more steps (--steps ${2 * steps})${denser}, with --force or another --out.`,
+  );
+}

@@ -1,0 +1,64 @@
+/** Options that several commands share, and the parsing of their values. */
+import { type Command, Option } from "commander";
+import { inputError } from "../util/errors.ts";
+import { nearest } from "../util/nearest.ts";
+
+/** The parser of an option that takes a whole number of at least `min`. */
+export function wholeNumber(flag: string, min = 0): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isSafeInteger(value) && value >= min) return value;
+    throw badValue(
+      flag,
+      `a whole number of ${min} or more`,
+      text,
+      Number.isNaN(value) ? min : Math.max(min, Math.round(value)),
+    );
+  };
+}
+
+/** The parser of an option that takes a number; `1/64` is one. */
+export function realNumber(flag: string): (text: string) => number {
+  return (text) => {
+    const value = parseNumber(text);
+    if (value === undefined) throw badValue(flag, "a number, such as 0.25 or 1/4", text);
+    return value;
+  };
+}
+
+/** A finite number, also written as a fraction; undefined for anything else. */
+export function parseNumber(text: string): number | undefined {
+  const ratio = /^\s*([0-9.]+)\s*\/\s*([0-9.]+)\s*$/.exec(text);
+  const value = ratio ? Number(ratio[1]) / Number(ratio[2]) : Number(text);
+  return text.trim() !== "" && Number.isFinite(value) ? value : undefined;
+}
+
+/** The parser of an option that takes one of some names. */
+export function oneOf<T extends string>(flag: string, names: readonly T[]): (text: string) => T {
+  return (text) => {
+    if ((names as readonly string[]).includes(text)) return text as T;
+    throw inputError(
+      "option-value",
+      `${flag}: expected one of ${names.join(", ")}, but received "${text}"`,
+      `Did you mean ${nearest(text, names)}?`,
+    );
+  };
+}
+
+/** The parser of an option that may be given several times. */
+export function collect(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}
+
+function badValue(flag: string, expected: string, text: string, near?: number): Error {
+  return inputError(
+    "option-value",
+    `${flag}: expected ${expected}, but received "${text}"`,
+    near === undefined ? "Correct the value." : `The nearest valid value is ${near}.`,
+  );
+}
+
+/** Adds `--json`. The frame reads it before the command is parsed, so that errors of usage are JSON too. */
+export function jsonOption(command: Command): Command {
+  return command.addOption(new Option("--json", "print one JSON object a line and nothing else").default(false));
+}

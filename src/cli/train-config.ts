@@ -1,0 +1,87 @@
+/**
+ * The settings of a training run from a command line: defaults, the preset of the tasks, --config, --set, flags; later
+ * ones win. Everything is checked before anything is written.
+ */
+import { findTasks } from "../../tasks/index.ts";
+import type { TaskSpec } from "../data/task.ts";
+import { RUN_FORMAT } from "../runs/layout.ts";
+import { resolveTrainConfig, settingKeys, type TrainConfig, type TrainOverrides } from "../train/config.ts";
+import { presetOf } from "../train/presets.ts";
+import { inputError } from "../util/errors.ts";
+import { readJsonObject } from "../util/json.ts";
+import { nearest } from "../util/nearest.ts";
+import { parseNumber } from "./options.ts";
+
+export interface ConfigFlags {
+  readonly task?: string;
+  readonly config?: string;
+  readonly set?: readonly string[];
+  readonly seed?: number;
+  readonly steps?: number;
+  readonly density?: number;
+}
+
+export interface TrainSettings {
+  readonly config: TrainConfig;
+  readonly tasks: readonly TaskSpec[];
+}
+
+/** @throws inputError for anything that is not a setting, names it or gives its value wrong. */
+export function trainSettings(flags: ConfigFlags): TrainSettings {
+  const own = [flags.config === undefined ? {} : readSettings(flags.config), ...(flags.set ?? []).map(parseSetting)];
+  const top = flagSettings(flags);
+  const task = [...own, top].reduce<unknown>((found, layer) => layer.task ?? found, undefined);
+  if (typeof task !== "string") {
+    throw inputError(
+      "missing-task",
+      "no task was given",
+      "Name one, such as --task quotes; `sparse tasks` lists them.",
+    );
+  }
+  const tasks = findTasks(task);
+  return { config: resolveTrainConfig([presetOf(tasks), ...own, top]), tasks };
+}
+
+/** A settings file: nested like the configuration; the config.json of a run serves too. */
+function readSettings(file: string): TrainOverrides {
+  const value = readJsonObject(file);
+  const settings = value.format === RUN_FORMAT.format ? value.config : value;
+  return settings as TrainOverrides;
+}
+
+/** `training.lr=0.03` as a layer of settings. The value is JSON, a fraction such as 1/64, or else text. */
+export function parseSetting(text: string): TrainOverrides {
+  const at = text.indexOf("=");
+  if (at < 0) {
+    throw inputError(
+      "bad-setting",
+      `--set: expected key=value, but received "${text}"`,
+      "For example --set training.lr=0.03.",
+    );
+  }
+  const key = text.slice(0, at).trim();
+  const keys = settingKeys();
+  if (!keys.includes(key)) {
+    throw inputError(
+      "unknown-setting",
+      `There is no setting "${key}"`,
+      `Did you mean "${nearest(key, keys)}"? See \`sparse train --help\`.`,
+    );
+  }
+  return key
+    .split(".")
+    .reduceRight<unknown>((inner, part) => ({ [part]: inner }), parseValue(text.slice(at + 1))) as TrainOverrides;
+}
+
+function parseValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return parseNumber(text) ?? text;
+  }
+}
+
+function flagSettings({ task, seed, steps, density }: ConfigFlags): TrainOverrides {
+  const training = { ...(steps === undefined ? {} : { steps }), ...(density === undefined ? {} : { density }) };
+  return { ...(task === undefined ? {} : { task }), ...(seed === undefined ? {} : { seed }), training };
+}

@@ -1,0 +1,55 @@
+/** A finished run opened for use: its configuration, tokenizer, tasks and data as they were when it was trained. */
+import * as path from "node:path";
+import { findTasks } from "../../tasks/index.ts";
+import type { TaskSpec } from "../data/task.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { tokenizerFromJson } from "../data/tokenizer-json.ts";
+import type { StoredModel } from "../model/params.ts";
+import { loadModel, openRun, type Run } from "../runs/open.ts";
+import { resolveTrainConfig, type TrainConfig, type TrainOverrides } from "../train/config.ts";
+import { TrainingData } from "../train/trainer.ts";
+import { inputError } from "../util/errors.ts";
+import { readText } from "../util/files.ts";
+import { nearest } from "../util/nearest.ts";
+
+export interface TrainedRun {
+  readonly run: Run;
+  /** The folder's name. */
+  readonly name: string;
+  readonly config: TrainConfig;
+  readonly tokenizer: Tokenizer;
+  readonly data: TrainingData;
+  readonly model: StoredModel;
+}
+
+/** Opens a finished run. Throws an input error for one that is missing, unfinished, newer or damaged. */
+export function openTrainedRun(dir: string): TrainedRun {
+  const run = openRun(dir);
+  const config = resolveTrainConfig([run.config as TrainOverrides]);
+  const tokenizer = tokenizerFromJson(readText(run.paths.tokenizer), run.paths.tokenizer);
+  const data = new TrainingData(config, findTasks(config.task), tokenizer);
+  const model = loadModel(dir);
+  if (model.config.vocabSize !== tokenizer.vocabSize) {
+    throw inputError(
+      "tokenizer-mismatch",
+      `${run.paths.tokenizer} has ${tokenizer.vocabSize} tokens but the model has ${model.config.vocabSize}`,
+      "The files are of different runs; restore the run's own tokenizer.json, or train again.",
+    );
+  }
+  return { run, name: path.basename(path.resolve(dir)), config, tokenizer, data, model };
+}
+
+/** The run's tasks that a name stands for; all of them without one. Refuses tasks that the run was not trained for. */
+export function tasksOfRun({ run, data }: TrainedRun, typed: string | undefined): readonly TaskSpec[] {
+  if (typed === undefined) return data.tasks;
+  const wanted = findTasks(typed);
+  const known = new Set(data.tasks.map((task) => task.name));
+  const missing = wanted.find((task) => !known.has(task.name));
+  if (missing === undefined) return wanted;
+  const near = nearest(missing.name, known);
+  throw inputError(
+    "task-of-run",
+    `${run.dir} was not trained for task ${missing.name}`,
+    `Its tasks: ${[...known].join(", ")}${known.size > 1 && near !== undefined ? ` (nearest: ${near})` : ""}.`,
+  );
+}

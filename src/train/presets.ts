@@ -1,0 +1,18 @@
+/** Settings that suit a group of tasks, between the defaults and what the user asks for. */
+import type { TaskSpec } from "../data/task.ts";
+import type { TrainOverrides } from "./config.ts";
+
+const PRESETS: Readonly<Record<string, TrainOverrides>> = {
+  quotes: {
+    model: { width: 128 },
+    training: { density: 1 / 64, lr: 3e-2 },
+    data: { profile: "quotes" },
+  },
+};
+
+/** The preset of the tasks' group; no settings at all for tasks of several groups or of a group without one. */
+export function presetOf(tasks: readonly TaskSpec[]): TrainOverrides {
+  const groups = new Set(tasks.map((task) => task.group));
+  const [group] = groups;
+  return groups.size === 1 && group !== undefined ? (PRESETS[group] ?? {}) : {};
+}
