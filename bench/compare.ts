@@ -13,6 +13,9 @@ export interface Result {
   readonly peerMs: number | null;
   /** peerMs / oursMs */
   readonly ratio: number | null;
+  /** Fastest steps: what other jobs of the machine disturbed least. */
+  readonly oursMinMs: number;
+  readonly peerMinMs: number | null;
   /** Smallest and largest ratio of one of our steps and the peer's that followed it. */
   readonly ratioRange: readonly [number, number] | null;
   readonly oursRssMb: number;
@@ -64,6 +67,8 @@ async function measure(
     oursMs: round(own, 3),
     peerMs: peer ? round(median(peerMs), 3) : null,
     ratio: peer ? round(median(peerMs) / own, 3) : null,
+    oursMinMs: round(Math.min(...oursMs), 3),
+    peerMinMs: peer ? round(Math.min(...peerMs), 3) : null,
     ratioRange: peer ? [round(Math.min(...ratios), 2), round(Math.max(...ratios), 2)] : null,
     oursRssMb: round(await ours.peakMb(), 1),
     peerRssMb: peer ? round(await peer.peakMb(), 1) : null,

@@ -4,7 +4,6 @@ import { Model } from "../src/model/model.ts";
 import { initParams, shapeSize } from "../src/model/names.ts";
 import { Stepper } from "../src/train/step.ts";
 import { batchOf, type Case, stepConfig } from "./cases.ts";
-import { median } from "./compare.ts";
 
 export interface OpTime {
   /** Kernel and, where it has one, the parameter or width it works on, all layers together. */
@@ -22,9 +21,9 @@ export interface OpsResult {
   readonly density: number;
   readonly isa: string;
   readonly threads: number;
-  /** Median over the steps. */
+  /** Means over the faster half of the steps, so that parts add up and other jobs of the machine disturb little. */
   readonly stepMs: number;
-  /** The step's time outside of the engine: tape, handles, schedules. Timers included. */
+  /** The step's time outside of the kernels: tape, handles, schedules. Timers included. */
   readonly jsMs: number;
   readonly ops: readonly OpTime[];
 }
@@ -101,6 +100,8 @@ class TimedEngine {
   }
 }
 
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
 /** Not kernels: the pool of handles and views. */
 const HANDLES = new Set(["activation", "keptSet", "slice", "release"]);
 
@@ -108,28 +109,25 @@ export function profile(real: Engine, c: Case, density: number, run: { warmup: n
   const timer = new TimedEngine(real);
   const model = new Model(timer.engine, { config: c.model, params: initParams(c.model, 0) });
   const stepper = new Stepper(model, stepConfig(c, density));
-  const stepMs: number[] = [];
-  const steps: Map<string, Total>[] = [];
+  const steps: { ms: number; totals: Map<string, Total> }[] = [];
   for (let i = 0; i < run.warmup + run.steps; i++) {
     const { ids, targets } = batchOf(c, i);
     timer.totals.clear();
     const start = performance.now();
     stepper.step(i, ids, targets, c.tokens);
-    if (i < run.warmup) continue;
-    stepMs.push(performance.now() - start);
-    steps.push(new Map(timer.totals));
+    const ms = performance.now() - start;
+    if (i >= run.warmup) steps.push({ ms, totals: new Map(timer.totals) });
   }
-  const last = steps[steps.length - 1]!;
-  const step = median(stepMs);
-  const ops = [...last.keys()]
-    .filter((op) => !HANDLES.has(op))
-    .map((op) => {
-      const ms = median(steps.map((totals) => totals.get(op)?.ms ?? 0));
-      const { calls, flop } = last.get(op)!;
-      return { op, calls, ms, share: ms / step, gflops: flop > 0 ? flop / ms / 1e6 : null };
+  steps.sort((a, b) => a.ms - b.ms);
+  steps.length = Math.ceil(steps.length / 2);
+  const stepMs = mean(steps.map((s) => s.ms));
+  const ops = [...steps[0]!.totals]
+    .filter(([op]) => !HANDLES.has(op))
+    .map(([op, { calls, flop }]) => {
+      const ms = mean(steps.map((s) => s.totals.get(op)?.ms ?? 0));
+      return { op, calls, ms, share: ms / stepMs, gflops: flop > 0 ? flop / ms / 1e6 : null };
     })
     .sort((a, b) => b.ms - a.ms);
-  const kernels = steps.map((totals) => [...totals].reduce((sum, [op, { ms }]) => sum + (HANDLES.has(op) ? 0 : ms), 0));
-  const jsMs = median(stepMs.map((ms, i) => ms - kernels[i]!));
-  return { case: c.name, density, isa: real.info.isa, threads: real.info.threads, stepMs: step, jsMs, ops };
+  const jsMs = stepMs - ops.reduce((sum, op) => sum + op.ms, 0);
+  return { case: c.name, density, isa: real.info.isa, threads: real.info.threads, stepMs, jsMs, ops };
 }

@@ -21,13 +21,24 @@ const missing = "-";
 const ms = (x: number | null): string => (x === null ? missing : x.toFixed(x < 10 ? 2 : 1));
 
 export function compareTable(results: readonly Result[]): string {
-  const header = ["case", "density", "ours ms", "PyTorch ms", "ratio", "pairs from..to", "ours MB", "PyTorch MB"];
+  const header = [
+    "case",
+    "density",
+    "ours ms",
+    "PyTorch ms",
+    "ratio",
+    "of fastest",
+    "of pairs",
+    "ours MB",
+    "PyTorch MB",
+  ];
   const rows = results.map((r) => [
     r.case,
     densityText(r.density),
     ms(r.oursMs),
     ms(r.peerMs),
     r.ratio === null ? missing : `${r.ratio.toFixed(2)}x`,
+    r.peerMinMs === null ? missing : `${(r.peerMinMs / r.oursMinMs).toFixed(2)}x`,
     r.ratioRange === null ? missing : `${r.ratioRange[0].toFixed(2)}..${r.ratioRange[1].toFixed(2)}`,
     r.oursRssMb.toFixed(0),
     r.peerRssMb === null ? missing : r.peerRssMb.toFixed(0),

@@ -19,7 +19,7 @@ export function engineOptions(command: Command): Command {
   return command
     .addOption(
       new Option("--engine <name>", `what computes: ${CHOICES.join(", ")}`)
-        .default("auto" satisfies EngineChoice)
+        .default("auto" satisfies EngineChoice, "auto")
         .argParser(oneOf("--engine", CHOICES)),
     )
     .addOption(

@@ -60,5 +60,5 @@ function badValue(flag: string, expected: string, text: string, near?: number): 
 
 /** Adds `--json`. The frame reads it before the command is parsed, so that errors of usage are JSON too. */
 export function jsonOption(command: Command): Command {
-  return command.addOption(new Option("--json", "print one JSON object a line and nothing else").default(false));
+  return command.addOption(new Option("--json", "print one JSON object a line and nothing else"));
 }

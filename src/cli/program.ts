@@ -16,7 +16,7 @@ export interface CommandModule {
   readonly register: (command: Command, out: Output) => void;
 }
 
-export interface CommandEntry {
+interface CommandEntry {
   readonly name: string;
   /** One line for the program's help. */
   readonly summary: string;
@@ -48,19 +48,28 @@ export async function runProgram(spec: ProgramSpec, argv: readonly string[] = pr
   const { stdout, stderr, env } = process;
   for (const stream of [stdout, stderr]) stream.on("error", onStreamError);
   const out = new Output({ json: argv.includes("--json"), stdout, stderr, env });
+  await execute(spec, argv, out);
+  process.exitCode = out.exitCode;
+}
+
+/** Runs a program on an output, which then has the exit code; help goes to the process's streams. */
+export async function execute(spec: ProgramSpec, argv: readonly string[], out: Output): Promise<void> {
   try {
     const program = await buildProgram(spec, argv, out);
     await program.parseAsync([...argv], { from: "user" });
   } catch (error) {
-    if (!(error instanceof Shown)) out.fail(error);
-    else out.exitCode = error.exitCode;
+    if (error instanceof Shown) out.exitCode = error.exitCode;
+    else out.fail(error);
   }
-  process.exitCode = out.exitCode;
 }
+
+let pipeEnded = false;
 
 /** The reader of a pipe went away (`| head`): a job stops as on Ctrl-C, anything else is over. */
 function onStreamError(error: NodeJS.ErrnoException): void {
   if (error.code !== "EPIPE") throw error;
+  if (pipeEnded) return;
+  pipeEnded = true;
   if (!stopRunningJob()) process.exit(0);
 }
 
@@ -74,7 +83,7 @@ class Shown extends Error {
 }
 
 /** The commands of a program; only the one that `argv` names has its options. */
-export async function buildProgram(spec: ProgramSpec, argv: readonly string[], out: Output): Promise<Command> {
+async function buildProgram(spec: ProgramSpec, argv: readonly string[], out: Output): Promise<Command> {
   const program = new Command(spec.name)
     .description(spec.description)
     .version(packageVersion(), "-V, --version", "print the version")

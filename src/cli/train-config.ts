@@ -50,7 +50,7 @@ function readSettings(file: string): TrainOverrides {
 }
 
 /** `training.lr=0.03` as a layer of settings. The value is JSON, a fraction such as 1/64, or else text. */
-export function parseSetting(text: string): TrainOverrides {
+function parseSetting(text: string): TrainOverrides {
   const at = text.indexOf("=");
   if (at < 0) {
     throw inputError(

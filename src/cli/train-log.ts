@@ -93,6 +93,10 @@ export class TrainLog {
     const tenth = Math.max(1, Math.floor(steps / 10));
     const hasEval = step % this.evalEvery === 0 && step < steps;
     if ((step === steps || (this.evalEvery > tenth && step % tenth === 0)) && !hasEval) this.row(event);
+    if (step === steps) {
+      this.out.live("scoring on the test split");
+      return;
+    }
     const left = clock(this.pace.secondsLeft(steps - step));
     this.out.live(
       `step ${step}/${steps}  ${percent(step / steps)}  loss ${nats(loss)}  density ${density.toFixed(4)}  ` +

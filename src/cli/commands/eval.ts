@@ -34,7 +34,7 @@ export function register(command: Command, out: Output): void {
     )
     .addOption(
       new Option("--split <name>", "pairs to score on: val or test")
-        .default("test" satisfies Flags["split"])
+        .default("test" satisfies Flags["split"], "test")
         .argParser(oneOf("--split", SPLITS)),
     );
   engineOptions(command);

@@ -51,6 +51,7 @@ function forward(dir: string, flags: Flags, out: Output): void {
   const engine = openEngine(flags, out);
   try {
     const model = new Model(engine, stored);
+    checkIds(rows, stored.config.vocabSize);
     const ids = Int32Array.from(rows.flat());
     checkTokens(model, ids, tokens);
     ensureWritableDir(path.dirname(path.resolve(flags.out)));
@@ -113,6 +114,19 @@ function readTokens(file: string): number[][] {
     );
   }
   return rows;
+}
+
+/** Before they become 32-bit numbers, which would turn a large one into another id. */
+function checkIds(rows: readonly (readonly number[])[], vocabSize: number): void {
+  for (const [r, row] of rows.entries()) {
+    const at = row.findIndex((id) => id < 0 || id >= vocabSize);
+    if (at < 0) continue;
+    throw inputError(
+      "token-id",
+      `token id ${row[at]} at row ${r}, position ${at} is out of range`,
+      `The model's ids are 0 to ${vocabSize - 1}.`,
+    );
+  }
 }
 
 const FORM = 'Expected rows of whole numbers, such as [[1, 2, 3], [4, 5, 6]] or {"tokens": [[1, 2, 3]]}.';

@@ -36,7 +36,7 @@ import { headText, mean, Pace, reportText, TrainLog } from "../train-log.ts";
 
 interface Flags extends ConfigFlags, EngineFlags {
   readonly out?: string;
-  readonly force: boolean;
+  readonly force?: boolean;
   readonly resume?: string;
 }
 
@@ -64,7 +64,7 @@ export function register(command: Command, out: Output): void {
     .addOption(new Option("--set <key=value>", "one setting; may be given several times").argParser(collect));
   engineOptions(command);
   jsonOption(command)
-    .addOption(new Option("--force", "replace the run that is there").default(false))
+    .addOption(new Option("--force", "replace the run that is there"))
     .addOption(
       new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([
         ...["task", "out", "config", "set", "seed", "steps", "density", "force"],
@@ -113,7 +113,7 @@ async function run(flags: Flags, out: Output): Promise<void> {
         const model = initialModel(engine, data);
         await breathe(signal);
         ensureWritableDir(path.dirname(path.resolve(dir)));
-        const writer = createRun(dir, { config: settings.config, env, force: flags.force });
+        const writer = createRun(dir, { config: settings.config, env, force: flags.force ?? false });
         await work(job, model, writer, signal);
       } else {
         tellOtherEngine(readEnv(resumed).engine, engine, out);

@@ -1,0 +1,37 @@
+/** Runs commands inside the test's process, for what needs no process of its own. */
+
+import { Output } from "../../src/cli/output.ts";
+import { type CommandModule, execute } from "../../src/cli/program.ts";
+
+export interface Printed {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** An output that remembers, and what it holds. */
+export function recorder({ json = false, isTTY = false, env = {} } = {}) {
+  const text = { stdout: "", stderr: "" };
+  const sink = (name: keyof typeof text) => ({
+    isTTY,
+    columns: 80,
+    write: (part: string) => {
+      text[name] += part;
+    },
+  });
+  const out = new Output({ json, stdout: sink("stdout"), stderr: sink("stderr"), env });
+  return { out, text };
+}
+
+const COMMANDS = ["train", "eval", "forward", "tasks"];
+
+export async function run(...argv: readonly string[]): Promise<Printed> {
+  const { out, text } = recorder({ json: argv.includes("--json") });
+  const commands = COMMANDS.map((name) => ({
+    name,
+    summary: name,
+    load: () => import(`../../src/cli/commands/${name}.ts`) as Promise<CommandModule>,
+  }));
+  await execute({ name: "sparse", description: "", examples: [["sparse", ""]], commands }, argv, out);
+  return { code: out.exitCode, ...text };
+}
