@@ -1,7 +1,7 @@
 /** Times a case on both sides, their steps alternating, so that what else the machine does meets both alike. */
 import { batchOf, type Case } from "./cases.ts";
 import type { Mode, Options } from "./options.ts";
-import { type OursInfo, type PeerInfo, type Side, startOurs, startPeer } from "./sides.ts";
+import { type OursInfo, type PeerInfo, type Side, type StepAnswer, startOurs, startPeer } from "./sides.ts";
 
 /** One line of `--json`. */
 export interface Result {
@@ -13,6 +13,9 @@ export interface Result {
   readonly peerMs: number | null;
   /** peerMs / oursMs */
   readonly ratio: number | null;
+  /** Processor time of all threads. */
+  readonly oursCpuMs: number;
+  readonly peerCpuMs: number | null;
   /** Fastest steps: what other jobs of the machine disturbed least. */
   readonly oursMinMs: number;
   readonly peerMinMs: number | null;
@@ -45,8 +48,8 @@ async function measure(
   ours: Side<OursInfo>,
   peer: Side<PeerInfo> | undefined,
 ): Promise<Result> {
-  const oursMs: number[] = [];
-  const peerMs: number[] = [];
+  const own: StepAnswer[] = [];
+  const other: StepAnswer[] = [];
   for (let i = 0; i < options.warmup + options.steps; i++) {
     const batch = batchOf(c, i);
     const a = await ours.step(batch);
@@ -55,18 +58,20 @@ async function measure(
       if (!Number.isFinite(loss)) throw new Error(`case ${c.name}: the loss of step ${i} is ${loss}`);
     }
     if (i < options.warmup) continue;
-    oursMs.push(a.ms);
-    if (b) peerMs.push(b.ms);
+    own.push(a);
+    if (b) other.push(b);
   }
+  const [oursMs, peerMs] = [own.map((s) => s.ms), other.map((s) => s.ms)];
   const ratios = peerMs.map((ms, i) => ms / oursMs[i]!);
-  const own = median(oursMs);
   return {
     case: c.name,
     density,
     mode: options.mode,
-    oursMs: round(own, 3),
+    oursMs: round(median(oursMs), 3),
     peerMs: peer ? round(median(peerMs), 3) : null,
-    ratio: peer ? round(median(peerMs) / own, 3) : null,
+    ratio: peer ? round(median(peerMs) / median(oursMs), 3) : null,
+    oursCpuMs: round(median(own.map((s) => s.cpuMs)), 3),
+    peerCpuMs: peer ? round(median(other.map((s) => s.cpuMs)), 3) : null,
     oursMinMs: round(Math.min(...oursMs), 3),
     peerMinMs: peer ? round(Math.min(...peerMs), 3) : null,
     ratioRange: peer ? [round(Math.min(...ratios), 2), round(Math.max(...ratios), 2)] : null,

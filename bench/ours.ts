@@ -6,6 +6,7 @@ import { initParams } from "../src/model/names.ts";
 import { Stepper } from "../src/train/step.ts";
 import { assert } from "../src/util/errors.ts";
 import { type Case, findCase, stepConfig } from "./cases.ts";
+import type { StepAnswer } from "./sides.ts";
 
 interface Init {
   readonly name: string;
@@ -29,11 +30,14 @@ class Ours {
     this.stepper = new Stepper(model, stepConfig(this.benchCase, density));
   }
 
-  step(ids: readonly number[], targets: readonly number[]): { ms: number; loss: number } {
+  step(ids: readonly number[], targets: readonly number[]): StepAnswer {
     const batch = [Int32Array.from(ids), Int32Array.from(targets)] as const;
+    const cpu = process.cpuUsage();
     const start = performance.now();
     const { loss } = this.stepper.step(this.done++, ...batch, this.benchCase.tokens);
-    return { ms: performance.now() - start, loss };
+    const ms = performance.now() - start;
+    const { user, system } = process.cpuUsage(cpu);
+    return { ms, cpuMs: (user + system) / 1000, loss };
   }
 }
 

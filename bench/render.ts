@@ -29,6 +29,7 @@ export function compareTable(results: readonly Result[]): string {
     "ratio",
     "of fastest",
     "of pairs",
+    "of CPU time",
     "ours MB",
     "PyTorch MB",
   ];
@@ -40,6 +41,7 @@ export function compareTable(results: readonly Result[]): string {
     r.ratio === null ? missing : `${r.ratio.toFixed(2)}x`,
     r.peerMinMs === null ? missing : `${(r.peerMinMs / r.oursMinMs).toFixed(2)}x`,
     r.ratioRange === null ? missing : `${r.ratioRange[0].toFixed(2)}..${r.ratioRange[1].toFixed(2)}`,
+    r.peerCpuMs === null ? missing : `${(r.peerCpuMs / r.oursCpuMs).toFixed(2)}x`,
     r.oursRssMb.toFixed(0),
     r.peerRssMb === null ? missing : r.peerRssMb.toFixed(0),
   ]);

@@ -6,6 +6,8 @@ import { Child } from "./child.ts";
 
 export interface StepAnswer {
   readonly ms: number;
+  /** Processor time of all threads: other jobs of the machine disturb it less than `ms`. */
+  readonly cpuMs: number;
   readonly loss: number;
 }
 

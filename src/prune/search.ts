@@ -1,37 +1,37 @@
 /**
  * Search for the smallest circuit that does a task.
  *
- *   1. Orders: rankings of all nodes (attribution, learned masks). For each, the top k nodes on a geometric grid of k
+ *   1. Orders: rankings of all nodes (attribution, learned masks). The top k nodes of each on a geometric grid of k
  *      from small to large until the target is met; no bisection, since the loss is not monotone in k.
  *   2. Elimination: nodes are removed while the target holds, exactly re-evaluated, until no single one can go.
  *   3. Local search: nodes from the tops of the orders are added to the best circuit, some of its own dropped, and
  *      elimination runs again; the result replaces the best if it is not larger.
- *   4. Verification: every 1-minimal circuit that was met, smallest first, is scored on pairs that the search never
- *      saw; the smallest that holds there is the result.
+ *   4. Verification: every circuit that was met, smallest first, is scored on pairs that the search never saw; the
+ *      smallest that holds there is the result. If none does, 1 to 3 run again with a stricter target for the search
+ *      pairs, and what holds in the end loses the nodes that neither set of pairs needs.
  *
  * Deterministic for a seed. The caller supplies how circuits are scored and measured.
  */
 import { Rng } from "../util/rng.ts";
-import type { Evaluator, Score } from "./evaluator.ts";
+import { type Candidate, compareSize, pairStandardError, type Size, type Stage, type StageSize } from "./candidate.ts";
+import type { Evaluator } from "./evaluator.ts";
+import { countKept, indices, keyOf, maskOf, without } from "./kept.ts";
 import { topNodes } from "./learned-masks.ts";
-
-export interface Size {
-  readonly nodes: number;
-  readonly edges: number;
-}
 
 export interface SearchProblem {
   /** Task loss that a circuit must not exceed, nats. */
   readonly target: number;
   /** Scores on the pairs that the search fits. */
   readonly search: Evaluator;
-  /** Scores on other pairs, which decide among what was found. */
-  readonly verify: Evaluator;
+  /** Scores on other pairs, which decide among what was found; without it the search pairs decide alone. */
+  readonly verify?: Evaluator | undefined;
   /** The nodes that have a path from input to output; the others are dropped before counting. */
   connected(kept: Uint8Array): Uint8Array;
   size(kept: Uint8Array): Size;
   /** Rankings of all nodes, most important first. */
   readonly orders: readonly Int32Array[];
+  /** Circuits to start from besides the orders' top nodes. */
+  readonly starts?: readonly Uint8Array[] | undefined;
 }
 
 export interface SearchOptions {
@@ -43,31 +43,14 @@ export interface SearchOptions {
   readonly progress?: ((stage: Stage, done: number, of: number, best: Size | undefined) => void) | undefined;
 }
 
-export type Stage = "orders" | "elimination" | "local search" | "verification";
-
-export interface Candidate extends Size {
-  /** Kept nodes, flat indices, ascending. */
-  readonly kept: readonly number[];
-  readonly stage: Stage;
-  /** Task loss on the search pairs. */
-  readonly loss: number;
-  /** Task loss on the verification pairs and its standard error; undefined until scored there. */
-  readonly verified?: { readonly loss: number; readonly standardError: number } | undefined;
-}
-
-export interface StageSize extends Size {
-  readonly stage: Stage;
-  readonly loss: number;
-}
-
 export interface SearchResult {
   /** The smallest circuit that holds on the verification pairs; undefined when none does. */
   readonly best: Candidate | undefined;
-  /** Every 1-minimal circuit, smallest first. */
+  /** Every circuit at which an elimination ended, smallest first. */
   readonly candidates: readonly Candidate[];
   /** Size after each stage. */
   readonly stages: readonly StageSize[];
-  /** Smallest loss that was met, and its size: what to report when the target was not reached. */
+  /** Smallest loss of the orders' top nodes, and their size: what to report when the target was not reached. */
   readonly lowest: StageSize | undefined;
   readonly evaluations: number;
   /** True when the signal ended it early. */
@@ -76,34 +59,18 @@ export interface SearchResult {
 
 /** Growth of k on the grid. */
 const GRID = 1.12;
+/** Orders that need this many times the nodes of the best order give no start: eliminating from there takes long. */
+const WORSE_START = 3;
 /** Largest share of nodes removed at once, and the size below which they go one at a time. */
 const CHUNK_SHARE = 0.3;
 const ONE_BY_ONE = 24;
+/** Standard errors by which a circuit must stay below the target on the verification pairs. */
+const SAFETY = 1;
+/** How much stricter each round is for the search pairs, and how many rounds there may be. */
+const STRICTER = 0.85;
+const ROUNDS = 8;
 /** Longest time without letting the event loop run. */
 const BREATHE_MS = 50;
-
-/** Standard error of a mean loss over pairs; the two prompts of a pair are not independent. */
-export function pairStandardError(score: Score): number {
-  const pairs = score.margins.length / 2;
-  let sum = 0;
-  let squares = 0;
-  for (let i = 0; i < pairs; i++) {
-    const loss = (softplus(-score.margins[2 * i]!) + softplus(-score.margins[2 * i + 1]!)) / 2;
-    sum += loss;
-    squares += loss * loss;
-  }
-  const mean = sum / pairs;
-  return Math.sqrt(Math.max(0, squares / pairs - mean * mean) / Math.max(1, pairs - 1));
-}
-
-function softplus(x: number): number {
-  return x > 0 ? x + Math.log1p(Math.exp(-x)) : Math.log1p(Math.exp(x));
-}
-
-/** Fewer edges first, then fewer nodes, then smaller loss. */
-function smaller(a: Size & { loss: number }, b: Size & { loss: number }): number {
-  return a.edges - b.edges || a.nodes - b.nodes || a.loss - b.loss;
-}
 
 export class Search {
   private readonly problem: SearchProblem;
@@ -111,6 +78,8 @@ export class Search {
   private readonly found = new Map<string, Candidate>();
   private readonly known = new Map<string, number>();
   private readonly stages: StageSize[] = [];
+  /** Search loss that elimination stays within. */
+  private level: number;
   private lowest: StageSize | undefined;
   private evaluations = 0;
   private stopped = false;
@@ -119,23 +88,29 @@ export class Search {
   constructor(problem: SearchProblem, options: SearchOptions) {
     this.problem = problem;
     this.options = options;
+    this.level = problem.target;
   }
 
   async run(): Promise<SearchResult> {
-    const starts = await this.fromOrders();
-    this.options.progress?.("elimination", 0, starts.length, undefined);
-    for (const [i, start] of starts.entries()) {
-      await this.eliminate(start, "elimination");
-      this.options.progress?.("elimination", i + 1, starts.length, this.best());
+    const rng = Rng.of(this.options.seed, "local search");
+    let best: Candidate | undefined;
+    for (let round = 0; round < ROUNDS && !best && !this.stopped; round++, this.level *= STRICTER) {
+      const starts = await this.starts();
+      if (starts.length === 0) break;
+      this.progress("elimination", 0, starts.length);
+      for (const [i, start] of starts.entries()) {
+        await this.eliminate(start, "elimination");
+        this.progress("elimination", i + 1, starts.length);
+      }
+      if (round === 0) this.note("elimination", this.smallest());
+      await this.localSearch(rng);
+      if (round === 0) this.note("local search", this.smallest());
+      best = await this.verified();
     }
-    this.note("elimination");
-    await this.localSearch();
-    this.note("local search");
-    const best = await this.verified();
-    if (best) this.stages.push({ stage: "verification", nodes: best.nodes, edges: best.edges, loss: best.loss });
+    this.note("verification", best);
     return {
       best,
-      candidates: [...this.found.values()].sort(smaller),
+      candidates: [...this.found.values()].sort(compareSize),
       stages: this.stages,
       lowest: this.lowest,
       evaluations: this.evaluations,
@@ -163,103 +138,104 @@ export class Search {
     return this.stopped;
   }
 
-  private best(): Candidate | undefined {
+  private progress(stage: Stage, done: number, of: number): void {
+    this.options.progress?.(stage, done, of, this.smallest());
+  }
+
+  /** The smallest circuit found at the present level. */
+  private smallest(): Candidate | undefined {
     let best: Candidate | undefined;
-    for (const candidate of this.found.values()) if (!best || smaller(candidate, best) < 0) best = candidate;
+    for (const candidate of this.found.values()) {
+      if (candidate.loss <= this.level && (!best || compareSize(candidate, best) < 0)) best = candidate;
+    }
     return best;
   }
 
-  private note(stage: Stage): void {
-    const best = this.best();
-    if (best) this.stages.push({ stage, nodes: best.nodes, edges: best.edges, loss: best.loss });
+  private note(stage: Stage, size: (Size & { readonly loss: number }) | undefined): void {
+    if (size) this.stages.push({ stage, nodes: size.nodes, edges: size.edges, loss: size.loss });
   }
 
-  /** For each order, the first grid point that meets the target. Smallest first. */
-  private async fromOrders(): Promise<Uint8Array[]> {
-    const { orders, target } = this.problem;
-    const starts: { kept: Uint8Array; k: number; loss: number }[] = [];
-    for (const [i, order] of orders.entries()) {
-      for (const k of grid(order.length)) {
+  /** The orders' top nodes that meet the level, smallest first, and the starts that were given. */
+  private async starts(): Promise<Uint8Array[]> {
+    const { orders, size } = this.problem;
+    const given = (this.problem.starts ?? []).filter((kept) => this.loss(kept) <= this.level);
+    const starts: { kept: Uint8Array; k: number }[] = [];
+    const open = new Set(orders);
+    const ks = grid(orders[0]!.length);
+    for (const k of ks) {
+      if (open.size === 0 || (starts[0] && k > WORSE_START * starts[0].k)) break;
+      for (const order of open) {
         if (await this.halted()) break;
         const kept = topNodes(order, k);
         const loss = this.loss(kept);
-        if (!this.lowest || loss < this.lowest.loss) {
-          this.lowest = { stage: "orders", loss, ...this.problem.size(kept) };
-        }
-        if (loss > target) continue;
-        starts.push({ kept, k, loss });
-        break;
+        if (!this.lowest || loss < this.lowest.loss) this.lowest = { stage: "orders", loss, ...size(kept) };
+        if (loss > this.level) continue;
+        starts.push({ kept, k });
+        open.delete(order);
+        this.progress("orders", orders.length - open.size, orders.length);
       }
-      this.options.progress?.("orders", i + 1, orders.length, undefined);
     }
-    starts.sort((a, b) => a.k - b.k);
     const first = starts[0];
-    if (first) this.stages.push({ stage: "orders", loss: first.loss, ...this.problem.size(first.kept) });
-    return starts.map((start) => start.kept);
+    if (first && this.stages.length === 0) this.note("orders", { loss: this.loss(first.kept), ...size(first.kept) });
+    return [...given, ...starts.map((start) => start.kept)];
   }
 
   /** Losses after removing each kept node alone, smallest first. */
   private removals(kept: Uint8Array): { node: number; loss: number }[] {
-    const out: { node: number; loss: number }[] = [];
-    for (let n = 0; n < kept.length; n++) {
-      if (!kept[n]) continue;
-      kept[n] = 0;
-      out.push({ node: n, loss: this.loss(kept) });
-      kept[n] = 1;
-    }
-    return out.sort((a, b) => a.loss - b.loss || a.node - b.node);
+    return indices(kept)
+      .map((node) => ({ node, loss: this.loss(without(kept, [node])) }))
+      .sort((a, b) => a.loss - b.loss || a.node - b.node);
   }
 
   /**
-   * Removes nodes while the target holds. Ends with a circuit of which no single node can go, keeps it as a candidate
-   * and returns it; undefined when what is connected in it misses the target, or the search was stopped.
+   * Removes nodes while the level holds. Ends with a circuit of which no single node can go, or with what is left when
+   * the search is stopped; keeps it as a candidate and returns it. Undefined when what is connected in it misses the
+   * level.
    */
   private async eliminate(start: Uint8Array, stage: Stage): Promise<Candidate | undefined> {
-    const { target } = this.problem;
-    let kept: Uint8Array = start.slice();
+    let kept = start;
     for (;;) {
-      if (await this.halted()) return undefined;
+      if (await this.halted()) return this.keep(this.problem.connected(kept), stage, false);
       const ranked = this.removals(kept);
-      if (ranked.length === 0 || ranked[0]!.loss > target) {
+      if (ranked.length === 0 || ranked[0]!.loss > this.level) {
         const connected = this.problem.connected(kept);
-        if (count(connected) === ranked.length) return this.keep(kept, stage);
+        if (countKept(connected) === ranked.length) return this.keep(kept, stage, true);
         // What has no path adds only constants; without it the circuit must still do the task.
-        if (this.loss(connected) > target) return undefined;
+        if (this.loss(connected) > this.level) return undefined;
         kept = connected;
         continue;
       }
-      kept = this.without(kept, ranked);
+      kept = this.withoutLeast(kept, ranked);
     }
   }
 
-  /** Removes the largest chunk of the least needed nodes that leaves the target met. */
-  private without(kept: Uint8Array, ranked: readonly { node: number; loss: number }[]): Uint8Array {
+  /** Removes the largest chunk of the least needed nodes that leaves the level met. */
+  private withoutLeast(kept: Uint8Array, ranked: readonly { node: number; loss: number }[]): Uint8Array {
     const most = ranked.length > ONE_BY_ONE ? Math.floor(ranked.length * CHUNK_SHARE) : 1;
+    const nodes = ranked.map((r) => r.node);
     for (let chunk = most; chunk > 1; chunk = Math.floor(chunk / 2)) {
-      const trial = kept.slice();
-      for (let i = 0; i < chunk; i++) trial[ranked[i]!.node] = 0;
-      if (this.loss(trial) <= this.problem.target) return trial;
+      const trial = without(kept, nodes.slice(0, chunk));
+      if (this.loss(trial) <= this.level) return trial;
     }
-    const trial = kept.slice();
-    trial[ranked[0]!.node] = 0;
-    return trial;
+    return without(kept, nodes.slice(0, 1));
   }
 
-  private keep(kept: Uint8Array, stage: Stage): Candidate {
+  private keep(kept: Uint8Array, stage: Stage, minimal: boolean): Candidate | undefined {
+    const loss = this.loss(kept);
+    if (loss > this.level) return undefined;
     const key = keyOf(kept);
     const known = this.found.get(key);
-    if (known) return known;
-    const candidate: Candidate = { kept: indices(kept), stage, loss: this.loss(kept), ...this.problem.size(kept) };
+    if (known && (known.minimal || !minimal)) return known;
+    const candidate: Candidate = { kept: indices(kept), stage, loss, level: this.level, minimal, ...this.problem.size(kept) };
     this.found.set(key, candidate);
     return candidate;
   }
 
   /** Kicks: add nodes from the tops of the orders, drop some, eliminate again. */
-  private async localSearch(): Promise<void> {
-    const rng = Rng.of(this.options.seed, "local search");
-    let current = this.best();
+  private async localSearch(rng: Rng): Promise<void> {
+    let current = this.smallest();
     if (!current) return;
-    const { orders, target } = this.problem;
+    const { orders } = this.problem;
     const nodes = orders[0]!.length;
     for (let kick = 0; kick < this.options.kicks && !(await this.halted()); kick++) {
       const kept = maskOf(current.kept, nodes);
@@ -269,59 +245,44 @@ export class Search {
       const adds = rng.int(2, 24);
       const pool = Math.min(nodes, Math.max(64, 4 * current.nodes));
       for (let i = 0; i < adds; i++) kept[order[rng.int(0, pool - 1)]!] = 1;
-      if (this.loss(kept) <= target) {
+      if (this.loss(kept) <= this.level) {
         const result = await this.eliminate(kept, "local search");
-        if (result && smaller(result, current) <= 0) current = result;
+        if (result && compareSize(result, current) <= 0) current = result;
       }
-      this.options.progress?.("local search", kick + 1, this.options.kicks, this.best());
+      this.progress("local search", kick + 1, this.options.kicks);
     }
   }
 
-  /** Smallest candidate whose loss on the verification pairs is within the target by a standard error. */
+  /** The smallest candidate that holds on the verification pairs, without the nodes that it does not need there. */
   private async verified(): Promise<Candidate | undefined> {
-    const { verify, target } = this.problem;
-    const ordered = [...this.found.entries()].sort((a, b) => smaller(a[1], b[1]));
-    for (const [i, [key, candidate]] of ordered.entries()) {
-      const score = verify.score(maskOf(candidate.kept, this.problem.orders[0]!.length));
-      const verified = { loss: score.loss, standardError: pairStandardError(score) };
-      const checked: Candidate = { ...candidate, verified };
-      this.found.set(key, checked);
-      this.options.progress?.("verification", i + 1, ordered.length, undefined);
+    const ordered = [...this.found.values()].sort(compareSize);
+    for (const [i, candidate] of ordered.entries()) {
+      this.progress("verification", i, ordered.length);
       await this.halted();
-      if (verified.loss + verified.standardError <= target) return checked;
+      if (!candidate.verified || this.level < this.problem.target) {
+        const checked = this.verify(candidate);
+        if (this.holds(checked)) return this.trimmed(checked);
+      }
     }
     return undefined;
   }
-}
 
-/** 1, 2, 3, ... growing by GRID, up to n. */
-function grid(n: number): number[] {
-  const out: number[] = [];
-  for (let k = 1; k < n; k = Math.max(k + 1, Math.round(k * GRID))) out.push(k);
-  out.push(n);
-  return out;
-}
+  /** Scores a candidate on the verification pairs. */
+  private verify(candidate: Candidate): Candidate {
+    const { verify, orders } = this.problem;
+    if (!verify || candidate.verified) return candidate;
+    const kept = maskOf(candidate.kept, orders[0]!.length);
+    const score = verify.score(kept);
+    const checked: Candidate = {
+      ...candidate,
+      verified: { loss: score.loss, standardError: pairStandardError(score) },
+    };
+    this.found.set(keyOf(kept), checked);
+    return checked;
+  }
 
-function count(mask: Uint8Array): number {
-  let n = 0;
-  for (const m of mask) n += m;
-  return n;
-}
-
-/** Flat indices of the kept nodes, ascending. */
-export function indices(mask: Uint8Array): number[] {
-  const out: number[] = [];
-  for (let n = 0; n < mask.length; n++) if (mask[n]) out.push(n);
-  return out;
-}
-
-/** The inverse of `indices`. */
-export function maskOf(kept: readonly number[], nodes: number): Uint8Array {
-  const mask = new Uint8Array(nodes);
-  for (const n of kept) mask[n] = 1;
-  return mask;
-}
-
-function keyOf(mask: Uint8Array): string {
-  return indices(mask).join();
-}
+  private holds({ loss, verified }: Candidate): boolean {
+    const { target, verify } = this.problem;
+    if (loss > target) return false;
+    return !verify || (verified !== undefined && verified.loss + SAFETY * verified.standardError <= target);
+  }

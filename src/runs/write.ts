@@ -99,7 +99,7 @@ export function createRun(dir: string, { config, env, force = false }: NewRun): 
   } catch (error) {
     // Another process was first.
     const code = fsErrorCode((error as Error).cause);
-    if (code === "ENOTEMPTY" || code === "EEXIST") throw taken(dir);
+    if ((code === "ENOTEMPTY" || code === "EEXIST") && occupant(place) !== "nothing") throw taken(dir);
     throw error;
   }
   return new RunWriter(dir);

@@ -7,14 +7,12 @@ import { attentionWidth, type ModelConfig, readWidth } from "../../model/config.
 import { BIGRAM, LM_HEAD, LOGITS_BIAS, WPE, WTE } from "../../model/names.ts";
 import type { Params } from "../../model/params.ts";
 import { type Site, siteSpecs } from "../../model/sites.ts";
+import type { Column } from "./columns.ts";
 import { PrefixTree } from "./prefix-tree.ts";
 import { compressRows, type Rows } from "./rows.ts";
 
 const RMS_EPS = 1.1920928955078125e-7;
 const LAYER_EPS = 1e-5;
-
-/** A column of one value a token, or one constant. */
-export type Column = Float32Array;
 
 /** A linear map y = W x + b with the ablation values of x folded into the bias. */
 export interface Folded {

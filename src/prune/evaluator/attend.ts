@@ -40,8 +40,10 @@ export function attend(
     else if (k) keyOnly.push({ column: k, factor: head.qFill[c]! * scale });
     else constant += head.qFill[c]! * head.kFill[c]! * scale;
   }
-  if (keyOnly.length === 0 && both.length === 0) {
-    uniform(tree, head.sink, constant, queryOnly, values, outputs, total, rows);
+  const fromKey = new Float64Array(tree.size);
+  for (const { column, factor } of keyOnly) for (let n = 0; n < fromKey.length; n++) fromKey[n]! += factor * column[n]!;
+  if (both.length === 0 && spread(fromKey) < SEPARABLE) {
+    separable(tree, head.sink, constant, queryOnly, fromKey, values, outputs, total, rows);
     return;
   }
   const scores = new Float64Array(tree.longest);
@@ -55,8 +57,7 @@ export function attend(
     let best = head.sink ?? Number.NEGATIVE_INFINITY;
     for (let t = 0; t < length; t++) {
       const s = path[start + t]!;
-      let score = fromQuery;
-      for (let j = 0; j < keyOnly.length; j++) score += keyOnly[j]!.column[s]! * keyOnly[j]!.factor;
+      let score = fromQuery + fromKey[s]!;
       for (let j = 0; j < both.length; j++) score += both[j]!.q[n]! * both[j]!.k[s]! * scale;
       scores[t] = score;
       if (score > best) best = score;
@@ -79,33 +80,56 @@ export function attend(
   }
 }
 
-/** No key varies: every earlier token gets the same weight, so outputs are means along the prefix. */
-function uniform(
+/** Widest range of key scores whose exponentials can be added up without underflow. */
+const SEPARABLE = 300;
+
+function spread(scores: Float64Array): number {
+  let lo = Number.POSITIVE_INFINITY;
+  let hi = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < scores.length; i++) {
+    if (scores[i]! < lo) lo = scores[i]!;
+    if (scores[i]! > hi) hi = scores[i]!;
+  }
+  return hi - lo;
+}
+
+/**
+ * No pair of a query and a key varies together: a token's weight is the same for all that attend to it, so outputs are
+ * weighted means along the prefix, each from the one before it.
+ */
+function separable(
   tree: PrefixTree,
   sink: number | null,
   constant: number,
   queryOnly: readonly { column: Float32Array; factor: number }[],
+  fromKey: Float64Array,
   values: readonly Float32Array[],
   outputs: readonly Float32Array[],
   total: Float32Array | undefined,
   rows: Int32Array,
 ): void {
+  const { parent, size } = tree;
+  let highest = Number.NEGATIVE_INFINITY;
+  for (let n = 0; n < size; n++) if (fromKey[n]! > highest) highest = fromKey[n]!;
+  const weight = fromKey.map((x) => Math.exp(x - highest));
+  const sums = new Float64Array(size);
+  const addUp = (value: Float32Array | undefined): void => {
+    for (let n = 0; n < size; n++) {
+      const before = parent[n]!;
+      sums[n] = weight[n]! * (value ? value[n]! : 1) + (before < 0 ? 0 : sums[before]!);
+    }
+  };
+  addUp(undefined);
   const share = new Float64Array(rows.length);
   for (let i = 0; i < rows.length; i++) {
     const n = rows[i]!;
-    let score = constant;
+    let score = constant + highest;
     for (const { column, factor } of queryOnly) score += column[n]! * factor;
-    const count = tree.position[n]! + 1;
-    share[i] = 1 / (count + (sink === null ? 0 : Math.exp(sink - score)));
-    if (total) total[n] = count * share[i]!;
+    share[i] = 1 / (sums[n]! + (sink === null ? 0 : Math.exp(sink - score)));
+    if (total) total[n] = sums[n]! * share[i]!;
   }
-  const sums = new Float64Array(tree.size);
   for (let j = 0; j < values.length; j++) {
-    const value = values[j]!;
-    for (let n = 0; n < tree.size; n++) {
-      const parent = tree.parent[n]!;
-      sums[n] = value[n]! + (parent < 0 ? 0 : sums[parent]!);
-    }
+    addUp(values[j]!);
     for (let i = 0; i < rows.length; i++) outputs[j]![rows[i]!] = sums[rows[i]!]! * share[i]!;
   }
 }

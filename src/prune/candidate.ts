@@ -1,0 +1,59 @@
+/** Circuits that a search has met, and how they are compared. */
+import type { Score } from "./evaluator.ts";
+
+export interface Size {
+  readonly nodes: number;
+  readonly edges: number;
+}
+
+export type Stage = "orders" | "elimination" | "local search" | "verification";
+
+export interface Verification {
+  /** Task loss on the verification pairs, and its standard error. */
+  readonly loss: number;
+  readonly standardError: number;
+}
+
+export interface Candidate extends Size {
+  /** Kept nodes, flat indices, ascending. */
+  readonly kept: readonly number[];
+  /** The stage that found it. */
+  readonly stage: Stage;
+  /** Task loss on the search pairs. */
+  readonly loss: number;
+  /** The search loss that elimination stayed within: the target, or less after verification failed. */
+  readonly level: number;
+  /** Whether no single node can go; false when the search was stopped before it knew. */
+  readonly minimal: boolean;
+  /** Undefined until scored on the verification pairs. */
+  readonly verified?: Verification | undefined;
+}
+
+export interface StageSize extends Size {
+  readonly stage: Stage;
+  /** Task loss on the search pairs. */
+  readonly loss: number;
+}
+
+/** Fewer edges first, then fewer nodes, then smaller loss. */
+export function compareSize(a: Size & { readonly loss: number }, b: Size & { readonly loss: number }): number {
+  return a.edges - b.edges || a.nodes - b.nodes || a.loss - b.loss;
+}
+
+/** Standard error of a mean loss over pairs; the two prompts of a pair are not independent. */
+export function pairStandardError({ margins }: Score): number {
+  const pairs = margins.length / 2;
+  let sum = 0;
+  let squares = 0;
+  for (let i = 0; i < pairs; i++) {
+    const loss = (softplus(-margins[2 * i]!) + softplus(-margins[2 * i + 1]!)) / 2;
+    sum += loss;
+    squares += loss * loss;
+  }
+  const mean = sum / pairs;
+  return Math.sqrt(Math.max(0, squares / pairs - mean * mean) / Math.max(1, pairs - 1));
+}
+
+function softplus(x: number): number {
+  return x > 0 ? x + Math.log1p(Math.exp(-x)) : Math.log1p(Math.exp(x));
+}
