@@ -18,6 +18,9 @@ int magnitude(float x) {
   memcpy(&bits, &x, 4);
   return bits & 0x7fffffff;
 }
+// Magnitudes are counted by their exponent and three bits of their mantissa; what falls into the bin of the cut is then
+// selected exactly.
+constexpr int kBinShift = 20, kBins = 1 << (31 - kBinShift);
 float* floats(size_t n) { return (float*)memory_take(n * 4); }
 
 bool reserve(SparseParam& p, size_t nnz) {
@@ -195,34 +198,35 @@ bool sparse_adam(const Kernels& k, SparseParam& p, const AdamArgs& a, Projection
   // the cut: everything larger stays, and of the equal ones those up to an index
   Entry cut{0, SIZE_MAX};
   if (cutting && left > 0) {
-    auto* histogram = (uint32_t*)scratch.cut.need(65536 * 4);
-    if (!histogram) return false;
-    long free_count = 0;
-    auto count = [&] {
-      memset(histogram, 0, 65536 * 4);
-      free_count = 0;
+    auto free_candidates = [&] {
+      long n = 0;
+      for (int chunk = 0; chunk < chunks; chunk++) {
+        const Candidates c = list(chunk);
+        for (int q = 0; q < counts[chunk]; q++) n += !c.is_protected[q];
+      }
+      return n;
+    };
+    long available = free_candidates();
+    if (available < left && predicted > 0) {
+      gather(false, 0.f);
+      available = free_candidates();
+    }
+    if (available > left) {
+      auto* histogram = (uint32_t*)scratch.cut.need(kBins * 4);
+      if (!histogram) return false;
+      memset(histogram, 0, kBins * 4);
       for (int chunk = 0; chunk < chunks; chunk++) {
         const Candidates c = list(chunk);
         for (int q = 0; q < counts[chunk]; q++)
-          if (!c.is_protected[q]) {
-            histogram[magnitude(c.val[q]) >> 15]++;
-            free_count++;
-          }
+          if (!c.is_protected[q]) histogram[magnitude(c.val[q]) >> kBinShift]++;
       }
-    };
-    count();
-    if (free_count < left && predicted > 0) {
-      gather(false, 0.f);
-      count();
-    }
-    if (free_count > left) {
       long above = 0;
-      int bin = 65535;
+      int bin = kBins - 1;
       while (above + histogram[bin] < left) above += histogram[bin--];
       std::vector<Entry> inside;
       inside.reserve(histogram[bin]);
       each([&](const Candidates& c, int r, int q) {
-        if (c.is_protected[q] || magnitude(c.val[q]) >> 15 != bin) return;
+        if (c.is_protected[q] || magnitude(c.val[q]) >> kBinShift != bin) return;
         const size_t at = p.transposed ? (size_t)c.col[q] * p.I + r : (size_t)r * p.I + c.col[q];
         inside.push_back({magnitude(c.val[q]), at});
       });

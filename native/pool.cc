@@ -1,37 +1,70 @@
+// One round of work is a ticket: its number in the high half, the next item in the low half. Threads take items by
+// compare-and-swap, so a thread that wakes late, or was preempted between two rounds, can never take an item of a round
+// whose function it does not know; and the caller waits for items to finish, not for threads to wake up.
 #include "pool.h"
+#include <stdint.h>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <vector>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace {
+constexpr uint64_t kClosed = 0x7fffffff;  // more than any number of items
+// Rounds follow each other within microseconds, so a thread looks this often (about 20 microseconds) before it sleeps.
+constexpr int kLooks = 600;
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
 struct Pool {
   std::vector<std::thread> workers;
   std::mutex mutex;
   std::condition_variable wake, idle;
   PoolFn fn = nullptr;
   void* context = nullptr;
-  int items = 0;
-  std::atomic<int> next{0};
-  int running = 0;
-  unsigned round = 0;
-  bool stop = false;
+  std::atomic<uint32_t> items{0}, done{0};
+  std::atomic<uint64_t> ticket{kClosed};
+  std::atomic<int> sleeping{0};
+  std::atomic<bool> stop{false};
 
-  void drain() {
-    for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < items;) fn(context, i);
+  uint32_t round() const { return (uint32_t)(ticket.load() >> 32); }
+
+  void drain(uint32_t mine) {
+    for (;;) {
+      uint64_t t = ticket.load();
+      const uint32_t item = (uint32_t)t;
+      if ((uint32_t)(t >> 32) != mine || item >= items.load()) return;
+      if (!ticket.compare_exchange_weak(t, t + 1)) continue;
+      // The round cannot end before this item is done, so these belong to it.
+      const uint32_t all = items.load();
+      fn(context, (int)item);
+      if (done.fetch_add(1) + 1 == all) {
+        { std::lock_guard<std::mutex> lock(mutex); }
+        idle.notify_one();
+      }
+    }
   }
   void worker() {
-    unsigned seen = 0;
-    std::unique_lock<std::mutex> lock(mutex);
+    uint32_t seen = 0;
     for (;;) {
-      wake.wait(lock, [&] { return stop || round != seen; });
-      if (stop) return;
-      seen = round;
-      lock.unlock();
-      drain();
-      lock.lock();
-      if (--running == 0) idle.notify_one();
+      int looks = 0;
+      while (round() == seen && looks++ < kLooks) relax();
+      if (round() == seen) {
+        std::unique_lock<std::mutex> lock(mutex);
+        sleeping++;
+        wake.wait(lock, [&] { return stop.load() || round() != seen; });
+        sleeping--;
+      }
+      if (stop.load()) return;
+      seen = round();
+      drain(seen);
     }
   }
 };
@@ -43,7 +76,8 @@ static void stop_workers() {
   if (!pool) return;
   {
     std::lock_guard<std::mutex> lock(pool->mutex);
-    pool->stop = true;
+    pool->stop.store(true);
+    pool->ticket.store(((uint64_t)(pool->round() + 1) << 32) | kClosed);
   }
   pool->wake.notify_all();
   for (auto& t : pool->workers) t.join();
@@ -73,17 +107,22 @@ void pool_run(int items, PoolFn fn, void* context) {
     for (int i = 0; i < items; i++) fn(context, i);
     return;
   }
-  {
-    std::lock_guard<std::mutex> lock(pool->mutex);
-    pool->fn = fn;
-    pool->context = context;
-    pool->items = items;
-    pool->next.store(0, std::memory_order_relaxed);
-    pool->running = (int)pool->workers.size();
-    pool->round++;
+  const uint32_t round = pool->round() + 1;
+  pool->fn = fn;
+  pool->context = context;
+  pool->done.store(0);
+  pool->items.store((uint32_t)items);
+  pool->ticket.store((uint64_t)round << 32);
+  if (pool->sleeping.load() > 0) {
+    { std::lock_guard<std::mutex> lock(pool->mutex); }
+    pool->wake.notify_all();
   }
-  pool->wake.notify_all();
-  pool->drain();
-  std::unique_lock<std::mutex> lock(pool->mutex);
-  pool->idle.wait(lock, [] { return pool->running == 0; });
+  pool->drain(round);
+  int looks = 0;
+  while (pool->done.load() != (uint32_t)items && looks++ < kLooks) relax();
+  if (pool->done.load() != (uint32_t)items) {
+    std::unique_lock<std::mutex> lock(pool->mutex);
+    pool->idle.wait(lock, [&] { return pool->done.load() == (uint32_t)items; });
+  }
+  pool->ticket.store(((uint64_t)round << 32) | kClosed);
 }

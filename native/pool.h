@@ -1,5 +1,5 @@
-// A small thread pool: no spinning, so that a busy machine loses nothing. Work items are handed out in order; results
-// must not depend on which thread ran which item.
+// A small thread pool. Threads sleep when there is nothing to do: they look for work for some microseconds only, so that a
+// busy machine loses nothing. Results must not depend on which thread ran which item.
 #pragma once
 typedef void (*PoolFn)(void* context, int item);
 void pool_start(int threads);

@@ -6,28 +6,41 @@ import { setImmediate } from "node:timers/promises";
 import type { PairBatch } from "../data/pairs.ts";
 import { descending } from "./learned-masks.ts";
 import type { MaskedModel } from "./masked-model.ts";
+import { chunks } from "./pair-scores.ts";
 
-/**
- * |mean gradient| of every node, flat site order. `steps` 1 is the gradient of the full model; more steps go evenly
- * from 0 to 1, the end included.
- */
-export async function integratedGradients(model: MaskedModel, batch: PairBatch, steps: number): Promise<Float64Array> {
-  const sum = new Float64Array(model.nodes);
-  for (let i = 1; i <= steps; i++) {
-    const { gradient } = model.gradient(batch, new Float32Array(model.nodes).fill(i / steps));
-    for (let n = 0; n < sum.length; n++) sum[n]! += gradient[n]!;
-    await setImmediate();
-  }
-  return sum.map((g) => Math.abs(g) / steps);
+export interface AttributionOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: ((done: number, of: number) => void) | undefined;
 }
 
-/** Orders of nodes, most important first, one for each number of steps. */
+/**
+ * Orders of nodes by |mean gradient|, most important first: one for each number of steps. 1 step is the gradient of
+ * the full model; more steps go evenly from 0 to 1, the end included. Points that several share are computed once.
+ * When the signal is set it returns no orders.
+ */
 export async function attributionOrders(
   model: MaskedModel,
   batch: PairBatch,
   steps: readonly number[],
+  { signal, progress }: AttributionOptions = {},
 ): Promise<Int32Array[]> {
-  const orders: Int32Array[] = [];
-  for (const m of steps) orders.push(descending(await integratedGradients(model, batch, m)));
-  return orders;
+  const points = new Map<number, Float64Array>();
+  for (const m of steps) for (let i = 1; i <= m; i++) points.set(i / m, new Float64Array(model.nodes));
+  let done = 0;
+  for (const [level, sum] of points) {
+    const mask = new Float32Array(model.nodes).fill(level);
+    for (const chunk of chunks(batch)) {
+      const { gradient } = model.gradient(chunk, mask);
+      const share = chunk.rows / batch.rows;
+      for (let n = 0; n < sum.length; n++) sum[n]! += share * gradient[n]!;
+      await setImmediate();
+      if (signal?.aborted) return [];
+    }
+    progress?.(++done, points.size);
+  }
+  return steps.map((m) => {
+    const mean = new Float64Array(model.nodes);
+    for (let i = 1; i <= m; i++) points.get(i / m)!.forEach((g, n) => (mean[n]! += g / m));
+    return descending(mean.map(Math.abs));
+  });
 }

@@ -54,16 +54,22 @@ export function calibrate(margins: ArrayLike<number>, answers: Answers, cap = SC
     for (let p = 0; p < n; p++) {
       const m = margins[p]!;
       const s = 1 / (1 + Math.exp(x[0]! * m + x[right[p]!]! - x[wrong[p]!]!));
-      const parts: [number, number][] = [
-        [0, m],
-        [right[p]!, 1],
-        [wrong[p]!, -1],
-      ];
-      for (const [i, a] of parts) {
-        gradient[i]! -= (s * a) / n;
-        for (const [j, b] of parts) hessian[i]![j]! += (s * (1 - s) * a * b) / n;
-      }
+      const r = right[p]!;
+      const w = wrong[p]!;
+      const slope = s / n;
+      const curve = (s * (1 - s)) / n;
+      gradient[0]! -= slope * m;
+      gradient[r]! -= slope;
+      gradient[w]! += slope;
+      // The upper triangle: the scale's row and the pairs of answers.
+      hessian[0]![0]! += curve * m * m;
+      hessian[0]![r]! += curve * m;
+      hessian[0]![w]! -= curve * m;
+      hessian[r]![r]! += curve;
+      hessian[w]![w]! += curve;
+      hessian[Math.min(r, w)]![Math.max(r, w)]! -= curve;
     }
+    for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) hessian[i]![j] = hessian[j]![i]!;
     // A scale that presses against a bound stays there.
     if ((x[0]! >= cap && gradient[0]! < 0) || (x[0]! <= 0 && gradient[0]! > 0)) {
       gradient[0] = 0;

@@ -4,6 +4,7 @@
  * gradient clipping and linear decay; tau is clamped to [-1, 1] after every step.
  */
 import type { PairBatch } from "../data/pairs.ts";
+import type { SiteSpec } from "../model/sites.ts";
 import { Rng } from "../util/rng.ts";
 import type { MaskedModel } from "./masked-model.ts";
 
@@ -21,6 +22,8 @@ export interface MaskConfig {
   /** Largest norm of the gradient; 0 leaves it. */
   readonly gradClip: number;
   readonly warmupFrac: number;
+  /** Whether query and key of one channel are one decision: both kept or both ablated. Still two nodes in the count. */
+  readonly tiedQk: boolean;
 }
 
 /** The centre of the paper's hyperparameter search (its Table 2). */
@@ -37,6 +40,7 @@ export const PAPER_MASKS: MaskConfig = {
   initBias: 1e-1,
   gradClip: 1,
   warmupFrac: 0.05,
+  tiedQk: false,
 };
 
 export interface MaskStep {
@@ -55,6 +59,8 @@ export class LearnedMasks {
   private readonly config: MaskConfig;
   private readonly m: Float32Array;
   private readonly v: Float32Array;
+  /** Flat indices of tied queries and keys; the query's entry decides. */
+  private readonly tied: readonly (readonly [query: number, key: number])[];
   private i = 0;
 
   /** Starts at bias + noise * normal, or at the given `tau`. */
@@ -67,9 +73,15 @@ export class LearnedMasks {
       Float32Array.from({ length: model.nodes }, () => clamp(config.initBias + config.initNoise * rng.normal()));
     this.m = new Float32Array(model.nodes);
     this.v = new Float32Array(model.nodes);
+    this.tied = config.tiedQk ? queryKeyPairs(model.specs) : [];
+    this.tie();
   }
 
-  /** Objective and its gradient with respect to tau at the current point. */
+  private tie(): void {
+    for (const [query, key] of this.tied) this.tau[key] = this.tau[query]!;
+  }
+
+  /** Objective and its gradient with respect to tau at the current point; that of a tied pair is at the query. */
   objective(batch: PairBatch): { taskLoss: number; objective: number; kept: number; gradient: Float32Array } {
     const { kCoef, temperature } = this.config;
     const mask = this.tau.map((t) => (t > 0 ? 1 : 0));
@@ -78,6 +90,10 @@ export class LearnedMasks {
     for (let n = 0; n < gradient.length; n++) {
       const s = 1 / (1 + Math.exp(-this.tau[n]! / temperature));
       gradient[n] = ((gradient[n]! + kCoef) * s * (1 - s)) / temperature;
+    }
+    for (const [query, key] of this.tied) {
+      gradient[query]! += gradient[key]!;
+      gradient[key] = 0;
     }
     return { taskLoss: loss, objective: loss + kCoef * kept, kept, gradient };
   }
@@ -106,6 +122,7 @@ export class LearnedMasks {
       const decayed = this.tau[n]! * (1 - lr * c.weightDecay);
       this.tau[n] = clamp(decayed - (lr * (m / c1)) / (Math.sqrt(v / c2) + c.eps));
     }
+    this.tie();
     this.i++;
     return { lr, gradNorm };
   }
@@ -114,6 +131,15 @@ export class LearnedMasks {
   order(): Int32Array {
     return descending(this.tau);
   }
+}
+
+function queryKeyPairs(specs: readonly SiteSpec[]): [query: number, key: number][] {
+  return specs
+    .filter(({ site }) => site === "attn.q")
+    .flatMap((q) => {
+      const k = specs.find(({ site, layer }) => site === "attn.k" && layer === q.layer)!;
+      return Array.from({ length: q.width }, (_, c): [number, number] => [q.offset + c, k.offset + c]);
+    });
 }
 
 function clamp(x: number): number {

@@ -11,7 +11,8 @@ import { logitsAt, type SiteMask } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
 import { type SiteName, type SiteSpec, siteSpecs } from "../model/sites.ts";
 import { assert } from "../util/errors.ts";
-import { type Evaluator, lossOfMargins, type Score } from "./evaluator.ts";
+import type { Evaluator, Score } from "./evaluator.ts";
+import { answerIndex, answerLogits, scorePairs } from "./pair-scores.ts";
 
 export class MaskedModel {
   readonly model: Model;
@@ -43,11 +44,7 @@ export class MaskedModel {
   /** Logits (P, V) at the answer positions. */
   logits(batch: PairBatch, mask: Float32Array): Float32Array {
     this.setMask(mask);
-    const tape = new Tape(this.model.engine, "nothing");
-    const logits = logitsAt(tape, this.model, batch.tokens, tokensOf(batch), answerIndex(batch), { masks: this.masks });
-    const values = this.model.engine.read(logits);
-    tape.free();
-    return values;
+    return answerLogits(this.model, batch, { masks: this.masks });
   }
 
   /** Task loss and d(task loss)/d(mask), flat. Mask entries may be anything between 0 and 1. */
@@ -57,7 +54,8 @@ export class MaskedModel {
     const params: DenseParam[] = [...this.masks.values()].map((m) => m.mask);
     engine.clearGrads(params);
     const tape = new Tape(engine, "inputs");
-    const logits = logitsAt(tape, this.model, batch.tokens, tokensOf(batch), answerIndex(batch), { masks: this.masks });
+    const shape = { batch: batch.rows, length: batch.length };
+    const logits = logitsAt(tape, this.model, batch.tokens, shape, answerIndex(batch), { masks: this.masks });
     const { mean } = pairLoss(tape, logits, batch.right, batch.wrong);
     tape.backward();
     tape.free();
@@ -70,25 +68,11 @@ export class MaskedModel {
 
   /** Scores kept sets by whole forward passes: slower than `CircuitEvaluator`, for any model. */
   evaluator(batch: PairBatch): Evaluator {
-    const V = this.model.config.vocabSize;
     return {
       score: (kept: Uint8Array): Score => {
-        const logits = this.logits(batch, Float32Array.from(kept));
-        const margins = Float64Array.from(
-          batch.right,
-          (right, p) => logits[p * V + right]! - logits[p * V + batch.wrong[p]!]!,
-        );
-        return { loss: lossOfMargins(margins), margins };
+        this.setMask(Float32Array.from(kept));
+        return scorePairs(this.model, batch, { masks: this.masks });
       },
     };
   }
-}
-
-function tokensOf(batch: PairBatch): { batch: number; length: number } {
-  return { batch: batch.rows, length: batch.length };
-}
-
-/** Index of each row's answer position into the B*T tokens. */
-export function answerIndex(batch: PairBatch): Int32Array {
-  return batch.last.map((t, row) => row * batch.length + t);
 }

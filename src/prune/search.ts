@@ -94,7 +94,7 @@ export class Search {
   async run(): Promise<SearchResult> {
     const rng = Rng.of(this.options.seed, "local search");
     let best: Candidate | undefined;
-    for (let round = 0; round < ROUNDS && !best && !this.stopped; round++, this.level *= STRICTER) {
+    for (let round = 0; round < ROUNDS && !this.stopped; round++, this.level *= STRICTER) {
       const starts = await this.starts();
       if (starts.length === 0) break;
       this.progress("elimination", 0, starts.length);
@@ -105,7 +105,10 @@ export class Search {
       if (round === 0) this.note("elimination", this.smallest());
       await this.localSearch(rng);
       if (round === 0) this.note("local search", this.smallest());
-      best = await this.verified();
+      const held = await this.verified();
+      if (held && (!best || compareSize(held, best) < 0)) best = held;
+      // Smaller circuits that failed on other pairs are worth one round more.
+      if (best && (round > 0 || best.edges <= this.smallest()!.edges)) break;
     }
     this.note("verification", best);
     return {
@@ -253,16 +256,14 @@ export class Search {
     }
   }
 
-  /** The smallest candidate that holds on the verification pairs, without the nodes that it does not need there. */
+  /** The smallest candidate that holds on the verification pairs, without what it does not need there. */
   private async verified(): Promise<Candidate | undefined> {
     const ordered = [...this.found.values()].sort(compareSize);
     for (const [i, candidate] of ordered.entries()) {
       this.progress("verification", i, ordered.length);
       await this.halted();
-      if (!candidate.verified || this.level < this.problem.target) {
-        const checked = this.verify(candidate);
-        if (this.holds(checked)) return this.trimmed(checked);
-      }
+      const checked = this.verify(candidate);
+      if (this.holds(checked)) return this.trimmed(checked);
     }
     return undefined;
   }
@@ -273,10 +274,8 @@ export class Search {
     if (!verify || candidate.verified) return candidate;
     const kept = maskOf(candidate.kept, orders[0]!.length);
     const score = verify.score(kept);
-    const checked: Candidate = {
-      ...candidate,
-      verified: { loss: score.loss, standardError: pairStandardError(score) },
-    };
+    const verified = { loss: score.loss, standardError: pairStandardError(score) };
+    const checked: Candidate = { ...candidate, verified };
     this.found.set(keyOf(kept), checked);
     return checked;
   }
@@ -286,3 +285,45 @@ export class Search {
     if (loss > target) return false;
     return !verify || (verified !== undefined && verified.loss + SAFETY * verified.standardError <= target);
   }
+
+  /** What was found within a stricter level may have nodes that the target itself does not need. */
+  private async trimmed(candidate: Candidate): Promise<Candidate> {
+    const { target, orders } = this.problem;
+    if (!candidate.minimal || candidate.level >= target) return candidate;
+    const measured = (kept: Uint8Array): Candidate =>
+      this.verify({
+        kept: indices(kept),
+        stage: "verification",
+        loss: this.loss(kept),
+        level: target,
+        minimal: false,
+        ...this.problem.size(kept),
+      });
+    let best = candidate;
+    let spare = true;
+    while (spare && !(await this.halted())) {
+      spare = false;
+      const kept = maskOf(best.kept, orders[0]!.length);
+      for (const { node, loss } of this.removals(kept)) {
+        if (loss > target) break;
+        const trial = without(kept, [node]);
+        if (!this.holds(measured(trial))) continue;
+        spare = true;
+        const connected = measured(this.problem.connected(trial));
+        // Rarely, a node can go but what it cuts off cannot: then the circuit stays, and is not called minimal.
+        if (!this.holds(connected)) return { ...best, minimal: false };
+        best = connected;
+        break;
+      }
+    }
+    return { ...best, minimal: !spare };
+  }
+}
+
+/** 1, 2, 3, ... growing by GRID, up to n. */
+function grid(n: number): number[] {
+  const out: number[] = [];
+  for (let k = 1; k < n; k = Math.max(k + 1, Math.round(k * GRID))) out.push(k);
+  out.push(n);
+  return out;
+}

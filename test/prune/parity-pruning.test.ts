@@ -168,6 +168,7 @@ describe.each(engines)("$name", (engineCase) => {
       initBias: hyper.init_bias,
       gradClip: hyper.grad_clip,
       warmupFrac: hyper.warmup_frac,
+      tiedQk: false,
     };
     const masks = new LearnedMasks(masked, config, 0, tau.get("tau0")!.values);
     const start = masks.objective(batch);

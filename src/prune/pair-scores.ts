@@ -1,0 +1,54 @@
+/** Scores of contrast pairs by whole forward passes, a few rows at a time so that memory stays small. */
+import type { PairBatch } from "../data/pairs.ts";
+import { Tape } from "../engine/tape.ts";
+import { type Hooks, logitsAt } from "../model/forward.ts";
+import type { Model } from "../model/model.ts";
+import { lossOfMargins, type Score } from "./evaluator.ts";
+
+/** Rows of a forward pass: what they need stays in the caches. */
+export const CHUNK_ROWS = 32;
+
+/** The batch cut into batches of at most `rows` rows, an even number; views of the same memory. */
+export function* chunks(batch: PairBatch, rows = CHUNK_ROWS): Generator<PairBatch> {
+  for (let at = 0; at < batch.rows; at += rows) yield rowsOf(batch, at, Math.min(batch.rows, at + rows));
+}
+
+/** Rows `from` to `to - 1`. */
+export function rowsOf(batch: PairBatch, from: number, to: number): PairBatch {
+  return {
+    tokens: batch.tokens.subarray(from * batch.length, to * batch.length),
+    rows: to - from,
+    length: batch.length,
+    last: batch.last.subarray(from, to),
+    right: batch.right.subarray(from, to),
+    wrong: batch.wrong.subarray(from, to),
+  };
+}
+
+/** Index of each row's answer position into the B*T tokens. */
+export function answerIndex(batch: PairBatch): Int32Array {
+  return batch.last.map((t, row) => row * batch.length + t);
+}
+
+/** Logits (rows, V) at the answer positions. */
+export function answerLogits(model: Model, batch: PairBatch, hooks: Hooks = {}): Float32Array {
+  const tape = new Tape(model.engine, "nothing");
+  const shape = { batch: batch.rows, length: batch.length };
+  const logits = model.engine.read(logitsAt(tape, model, batch.tokens, shape, answerIndex(batch), hooks));
+  tape.free();
+  return logits;
+}
+
+/** How a model, or what is left of it under `hooks`, does the task. */
+export function scorePairs(model: Model, batch: PairBatch, hooks: Hooks = {}): Score {
+  const V = model.config.vocabSize;
+  const margins = new Float64Array(batch.rows);
+  let at = 0;
+  for (const chunk of chunks(batch)) {
+    const logits = answerLogits(model, chunk, hooks);
+    for (let row = 0; row < chunk.rows; row++) {
+      margins[at++] = logits[row * V + chunk.right[row]!]! - logits[row * V + chunk.wrong[row]!]!;
+    }
+  }
+  return { loss: lossOfMargins(margins), margins };
+}
