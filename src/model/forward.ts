@@ -36,7 +36,7 @@ export interface SiteMask {
   readonly mean: DenseParam;
 }
 
-export interface SitePatch {
+interface SitePatch {
   readonly values: Activation;
   /** 1 where `values` replace what was computed, else 0. */
   readonly where: Activation;

@@ -20,7 +20,7 @@ export type Site = (typeof SITES)[number];
 
 /** Places that are recorded but hold no nodes; the last is not part of a layer. */
 export const RECORDED = ["resid_in", "attn.y", "resid_mid"] as const;
-export type Recorded = (typeof RECORDED)[number];
+type Recorded = (typeof RECORDED)[number];
 
 export const SITE_LOCATION: Record<Site, CutLocation> = {
   "attn.act_in": "attn_in",
@@ -51,7 +51,7 @@ export function siteName(layer: number, site: Site): SiteName {
   return `${layer}.${site}`;
 }
 
-export function siteWidth(config: ModelConfig, site: Site): number {
+function siteWidth(config: ModelConfig, site: Site): number {
   switch (site) {
     case "attn.act_in":
     case "mlp.act_in":

@@ -17,7 +17,7 @@ const STATE = "state.json";
 const OPTIMIZER = "optimizer.safetensors";
 
 /** Adam's moments by parameter name. A parameter that is not trained has none. */
-export interface Moments {
+interface Moments {
   readonly m: Params;
   readonly v: Params;
 }

@@ -89,7 +89,7 @@ const loggingSchema = z.strictObject({
   evalPairs: count,
 });
 
-export const trainConfigSchema = z.strictObject({
+const trainConfigSchema = z.strictObject({
   /** Task, group or `all`. */
   task: z.string(),
   seed: z

@@ -87,7 +87,7 @@ export function pairMetrics(model: Model, pairs: readonly EncodedPair[], tokeniz
 }
 
 /** Logits (rows, V) at the answer positions. */
-export function answerLogits(model: Model, batch: PairBatch): Float32Array {
+function answerLogits(model: Model, batch: PairBatch): Float32Array {
   const tokens = { batch: batch.rows, length: batch.length };
   checkTokens(model, batch.tokens, tokens);
   const at = batch.last.map((t, row) => row * batch.length + t);

@@ -1,11 +1,11 @@
-/** Settings that suit a group of tasks, between the defaults and what the user asks for. */
+/** Settings that suit a group of tasks, between the defaults and what the user asks for. Why: docs/RESULTS.md. */
 import type { TaskSpec } from "../data/task.ts";
 import type { TrainOverrides } from "./config.ts";
 
 const PRESETS: Readonly<Record<string, TrainOverrides>> = {
   quotes: {
     model: { width: 128 },
-    training: { density: 1 / 64, lr: 3e-2 },
+    training: { steps: 1500, density: 1 / 128, lr: 4e-2 },
     data: { profile: "quotes" },
   },
 };

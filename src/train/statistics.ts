@@ -9,7 +9,7 @@ import { paramSpecs, shapeSize } from "../model/names.ts";
 import { siteSpecs } from "../model/sites.ts";
 import { inputsAndTargets } from "./evaluate.ts";
 
-export interface MatrixSparsity {
+interface MatrixSparsity {
   readonly name: string;
   /** L0: nonzero entries. */
   readonly nonzeros: number;

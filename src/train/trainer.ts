@@ -98,7 +98,7 @@ export interface EvalEvent {
 }
 
 /** The state can be stored now: `cursor` is where the corpus stands. */
-export interface CheckpointEvent {
+interface CheckpointEvent {
   readonly event: "checkpoint";
   readonly step: number;
   readonly cursor: CorpusCursor;
@@ -114,7 +114,7 @@ export interface TrainReport {
   readonly droppedDocuments: number;
 }
 
-export interface EndEvent {
+interface EndEvent {
   readonly event: "end";
   readonly report: TrainReport;
 }
@@ -201,7 +201,7 @@ class Evaluation {
 }
 
 /** The final report: held-out loss, every task on its test split, sparsity. */
-export function report(model: Model, data: TrainingData, droppedDocuments: number): TrainReport {
+function report(model: Model, data: TrainingData, droppedDocuments: number): TrainReport {
   const tasks = data.tasks.map((task) => {
     const pairs = data.pairs(task).pairs("test", SPLIT_SIZE.test);
     return [task.name, pairMetrics(model, pairs, data.tokenizer)] as const;

@@ -1,7 +1,7 @@
 /** The valid name closest to what was typed, for "did you mean" hints. */
 
 /** Levenshtein distance with adjacent transpositions counted once (optimal string alignment). */
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   let older: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

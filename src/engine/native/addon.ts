@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 declare const external: unique symbol;
 /** A pointer owned by the addon. */
-export type External<Kind extends string> = { readonly [external]: Kind };
+type External<Kind extends string> = { readonly [external]: Kind };
 export type ContextRef = External<"context">;
 export type ActivationRef = External<"activation">;
 export type KeptRef = External<"kept">;
