@@ -6,10 +6,14 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import type { EngineInfo } from "../engine/engine.ts";
 import type { Params, StoredModel } from "../model/params.ts";
 import { siteSpecs } from "../model/sites.ts";
+import type { Candidate } from "../prune/candidate.ts";
 import type { DrivingToken } from "../prune/drivers.ts";
 import type { Extraction, PairSplit, Pairs, SplitScore } from "../prune/extract.ts";
-import { maskOf } from "../prune/search.ts";
+import { maskOf } from "../prune/kept.ts";
 import { packageVersion } from "../runs/env.ts";
+
+/** Name of the last stage of a search that was interrupted. */
+export const STOPPED = "stopped";
 
 export interface CircuitParts {
   readonly runName: string;
@@ -22,15 +26,19 @@ export interface CircuitParts {
   readonly ablationTokens: number;
   /** Ablation values, flat site order. */
   readonly fill: Float32Array;
-  /** Kept nodes, flat indices. */
-  readonly kept: readonly number[];
+  readonly chosen: Candidate;
   readonly extraction: Extraction;
   readonly scores: Readonly<Record<PairSplit, SplitScore>>;
+  /** Of the unpruned model. */
+  readonly full: Readonly<Record<PairSplit, SplitScore>>;
+  /** Rise of the training loss without a kept node, by flat index. */
+  readonly importance: ReadonlyMap<number, number>;
   readonly drivers: ReadonlyMap<number, readonly DrivingToken[]>;
   readonly method: string;
+  /** The seed that found it, and all that were tried. */
+  readonly seed: number;
   readonly seeds: readonly number[];
   readonly evaluations: number;
-  readonly oneMinimal: boolean;
   readonly engine: EngineInfo;
 }
 
@@ -41,9 +49,9 @@ const bySplit = <T>(scores: Readonly<Record<PairSplit, SplitScore>>, pick: (s: S
 });
 
 export function buildCircuit(parts: CircuitParts): Circuit {
-  const { model, tokenizer, pairs, extraction, kept } = parts;
+  const { model, tokenizer, pairs, extraction, chosen } = parts;
   const { config, params } = model;
-  const structure = circuitStructure(config, params, maskOf(kept, parts.fill.length), {
+  const structure = circuitStructure(config, params, maskOf(chosen.kept, parts.fill.length), {
     tokenText: (token) => tokenizer.decode([token]),
     answerTokens: new Set([...pairs.test.right, ...pairs.test.wrong]),
     promptTokens: contrastTokens(pairs),
@@ -57,11 +65,11 @@ export function buildCircuit(parts: CircuitParts): Circuit {
     return {
       ...node,
       meanActivation: parts.fill[index]!,
-      importance: extraction.importance.get(index) ?? null,
+      importance: parts.importance.get(index) ?? null,
       ...(reads === undefined ? {} : { reads }),
     };
   });
-  const { best, stages } = extraction.search;
+  const { search } = extraction;
   return {
     format: CIRCUIT_FORMAT,
     version: CIRCUIT_VERSION,
@@ -85,7 +93,7 @@ export function buildCircuit(parts: CircuitParts): Circuit {
     target: parts.target,
     taskLoss: bySplit(parts.scores, (s) => s.taskLoss),
     pairAccuracy: bySplit(parts.scores, (s) => s.pairAccuracy),
-    fullTaskLoss: bySplit(extraction.full, (s) => s.taskLoss),
+    fullTaskLoss: bySplit(parts.full, (s) => s.taskLoss),
     nodes,
     edges: structure.edges,
     links: structure.links,
@@ -108,26 +116,30 @@ export function buildCircuit(parts: CircuitParts): Circuit {
       method: parts.method,
       seeds: [...parts.seeds],
       candidates: parts.evaluations,
-      stages: stages.map((stage, i) => {
-        const before = stages[i - 1] ?? { nodes: parts.fill.length, edges: stage.edges };
-        return {
-          name: stage.stage,
-          nodesBefore: before.nodes,
-          nodesAfter: stage.nodes,
-          ...(i > 0 ? { edgesBefore: before.edges } : {}),
-          edgesAfter: stage.edges,
-          taskLoss: stage.loss,
-        };
-      }),
-      oneMinimal: best !== undefined && parts.oneMinimal,
+      stages: stageRecords(parts),
+      oneMinimal: chosen.minimal && !search.stopped,
     },
     faithfulness: {},
     provenance: {
-      seed: parts.seeds[0] ?? 0,
+      seed: parts.seed,
       toolVersion: packageVersion(),
       engine: `${parts.engine.name} ${parts.engine.isa}`,
     },
   };
+}
+
+/** Size after each stage; STOPPED at the end marks a search that was not finished. */
+function stageRecords({ extraction: { search }, chosen, fill }: CircuitParts): Circuit["search"]["stages"] {
+  const { nodes, edges, loss } = chosen;
+  const all = search.stopped ? [...search.stages, { stage: STOPPED, nodes, edges, loss }] : search.stages;
+  return all.map(({ stage, ...after }, i) => ({
+    name: stage,
+    nodesBefore: all[i - 1]?.nodes ?? fill.length,
+    nodesAfter: after.nodes,
+    ...(i > 0 ? { edgesBefore: all[i - 1]!.edges } : {}),
+    edgesAfter: after.edges,
+    taskLoss: after.loss,
+  }));
 }
 
 /** Tokens in which the two prompts of pairs differ. */

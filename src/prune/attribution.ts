@@ -40,7 +40,10 @@ export async function attributionOrders(
   }
   return steps.map((m) => {
     const mean = new Float64Array(model.nodes);
-    for (let i = 1; i <= m; i++) points.get(i / m)!.forEach((g, n) => (mean[n]! += g / m));
+    for (let i = 1; i <= m; i++) {
+      const gradient = points.get(i / m)!;
+      for (let n = 0; n < mean.length; n++) mean[n]! += gradient[n]! / m;
+    }
     return descending(mean.map(Math.abs));
   });
 }

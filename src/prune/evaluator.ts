@@ -18,7 +18,8 @@ import { type Site, siteSpecs } from "../model/sites.ts";
 import { assert } from "../util/errors.ts";
 import { AblatedModel } from "./evaluator/ablated-model.ts";
 import { ColumnPool } from "./evaluator/columns.ts";
-import { type KeptLayer, type Stream, Sublayers, streamOf } from "./evaluator/sublayers.ts";
+import { type KeptLayer, type Stream, streamOf } from "./evaluator/states.ts";
+import { Sublayers } from "./evaluator/sublayers.ts";
 
 /** How a set of kept nodes does a task. */
 export interface Score {

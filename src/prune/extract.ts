@@ -9,10 +9,14 @@ import type { Model } from "../model/model.ts";
 import { nodeCount } from "../model/sites.ts";
 import { attributionOrders } from "./attribution.ts";
 import { applyCalibration, calibrate, calibratedEvaluator } from "./calibrate.ts";
+import type { Size, Stage } from "./candidate.ts";
 import { CircuitEvaluator, type Evaluator, lossOfMargins, type Score, supports } from "./evaluator.ts";
+import { maskOf, without } from "./kept.ts";
 import { descending, LearnedMasks, type MaskConfig } from "./learned-masks.ts";
 import { MaskedModel } from "./masked-model.ts";
-import { maskOf, Search, type SearchOptions, type SearchProblem, type SearchResult, type Size } from "./search.ts";
+import { rowsOf, scorePairs } from "./pair-scores.ts";
+import { Search } from "./search.ts";
+import type { SearchProblem, SearchResult } from "./search-problem.ts";
 
 /** How nodes are ranked before the search: by attribution alone (best measured), or by learned masks too. */
 export type Ranking = "attribution" | "masks";
@@ -25,8 +29,19 @@ export interface ExtractOptions {
   readonly kicks: number;
   /** Also search with calibrated logits. */
   readonly calibrated: boolean;
+  /** When it is set, the extraction ends soon with the best so far. */
   readonly signal?: AbortSignal | undefined;
-  readonly progress?: SearchOptions["progress"] | undefined;
+  readonly progress?: ((progress: ExtractProgress) => void) | undefined;
+}
+
+export interface ExtractProgress {
+  readonly stage: "attribution" | "learned masks" | Stage;
+  readonly done: number;
+  readonly of: number;
+  /** Smallest circuit so far. */
+  readonly best: Size | undefined;
+  /** Whether this is the search with calibrated logits, which follows the raw one. */
+  readonly calibrated: boolean;
 }
 
 export interface Pairs {
@@ -62,16 +77,12 @@ export interface CalibratedCircuit extends Size {
 
 export interface Extraction {
   readonly search: SearchResult;
-  readonly scores: Readonly<Record<PairSplit, SplitScore>> | undefined;
-  /** The unpruned model. */
-  readonly full: Readonly<Record<PairSplit, SplitScore>>;
-  /** Rise of the training loss when a kept node alone is ablated, by flat index. */
-  readonly importance: ReadonlyMap<number, number>;
   readonly calibrated: CalibratedCircuit | undefined;
 }
 
-/** Steps of the integrated gradients that rank the nodes. */
+/** Steps of the integrated gradients that rank the nodes, and the training pairs that they are over. */
 const ATTRIBUTION_STEPS = [1, 5, 10];
+const ATTRIBUTION_PAIRS = 64;
 
 /** Settings that learn masks of small models; the paper's own are PAPER_MASKS. */
 const SMALL_MASKS: Omit<MaskConfig, "kCoef"> = {
@@ -86,10 +97,14 @@ const SMALL_MASKS: Omit<MaskConfig, "kCoef"> = {
   initBias: 0.5,
   gradClip: 1,
   warmupFrac: 0.05,
+  tiedQk: true,
 };
 const MASK_K_COEFS = [0.001, 0.005];
 
-const SPLITS = ["train", "val", "test"] as const satisfies readonly PairSplit[];
+/** Scores of the unpruned model on the pairs of every split. */
+export function fullScores(model: Model, pairs: Pairs): Record<PairSplit, SplitScore> {
+  return onSplits((split) => splitScore(scorePairs(model, pairs[split])));
+}
 
 /** A model and its pairs, ready to be searched any number of times. */
 export class Extractor {
@@ -107,46 +122,48 @@ export class Extractor {
     this.nodes = nodeCount(model.config);
     const stored = model.store();
     const fast = supports(model.config);
-    const evaluator = (batch: PairBatch): Evaluator =>
-      fast ? new CircuitEvaluator(stored.config, stored.params, fill, batch) : this.masked.evaluator(batch);
-    this.evaluators = { train: evaluator(pairs.train), val: evaluator(pairs.val), test: evaluator(pairs.test) };
+    this.evaluators = onSplits((split) =>
+      fast
+        ? new CircuitEvaluator(stored.config, stored.params, fill, pairs[split])
+        : this.masked.evaluator(pairs[split]),
+    );
   }
 
   /** Task loss and accuracy of a set of nodes on every split. */
   scores(kept: Uint8Array): Record<PairSplit, SplitScore> {
-    return Object.fromEntries(SPLITS.map((split) => [split, splitScore(this.evaluators[split].score(kept))])) as Record<
-      PairSplit,
-      SplitScore
-    >;
-  }
-
-  /** The unpruned model's scores. */
-  full(): Record<PairSplit, SplitScore> {
-    return this.scores(new Uint8Array(this.nodes).fill(1));
+    return onSplits((split) => splitScore(this.evaluators[split].score(kept)));
   }
 
   async run(options: ExtractOptions): Promise<Extraction> {
-    const full = this.full();
     const orders = await this.orders(options);
     const { train, val } = this.evaluators;
-    const search = await this.search({ search: train, verify: val }, orders, options);
+    const search = await this.search({ search: train, verify: val }, orders, options, false);
     const best = search.best && maskOf(search.best.kept, this.nodes);
+    const further = options.calibrated && !search.stopped;
     return {
       search,
-      full,
-      scores: best && this.scores(best),
-      importance: best ? this.importance(best) : new Map(),
-      calibrated: options.calibrated && !search.stopped ? await this.calibratedSearch(orders, options) : undefined,
+      calibrated: further ? await this.calibratedSearch(orders, options, best) : undefined,
     };
   }
 
   private async orders(options: ExtractOptions): Promise<Int32Array[]> {
-    const orders = await attributionOrders(this.masked, this.pairs.train, ATTRIBUTION_STEPS);
+    const { signal, progress } = options;
+    const tell = (stage: ExtractProgress["stage"], done: number, of: number): void =>
+      progress?.({ stage, done, of, best: undefined, calibrated: false });
+    const { train } = this.pairs;
+    const some = rowsOf(train, 0, Math.min(train.rows, 2 * ATTRIBUTION_PAIRS));
+    const orders = await attributionOrders(this.masked, some, ATTRIBUTION_STEPS, {
+      signal,
+      progress: (done, of) => tell("attribution", done, of),
+    });
     if (options.ranking === "attribution") return orders;
-    for (const kCoef of MASK_K_COEFS) {
+    const { steps } = SMALL_MASKS;
+    for (const [run, kCoef] of MASK_K_COEFS.entries()) {
       const masks = new LearnedMasks(this.masked, { ...SMALL_MASKS, kCoef }, options.seed);
-      for (let i = 0; i < SMALL_MASKS.steps && !options.signal?.aborted; i++) {
-        masks.step(this.pairs.train);
+      for (let i = 0; i < steps; i++) {
+        if (signal?.aborted) return orders;
+        masks.step(some);
+        tell("learned masks", run * steps + i + 1, MASK_K_COEFS.length * steps);
         await setImmediate();
       }
       orders.push(descending(masks.tau));
@@ -155,24 +172,26 @@ export class Extractor {
   }
 
   private search(
-    evaluators: Pick<SearchProblem, "search" | "verify">,
+    problem: Pick<SearchProblem, "search" | "verify" | "starts">,
     orders: readonly Int32Array[],
-    options: ExtractOptions,
+    { target, seed, kicks, signal, progress }: ExtractOptions,
+    calibrated: boolean,
   ): Promise<SearchResult> {
     const { size, connected } = this.measures;
-    return new Search({ ...evaluators, orders, target: options.target, size, connected }, options).run();
+    return new Search(
+      { ...problem, orders, target, size, connected },
+      { seed, kicks, signal, progress: (stage, done, of, best) => progress?.({ stage, done, of, best, calibrated }) },
+    ).run();
   }
 
-  /** Leave-one-out: how much the training loss rises without each kept node. */
-  private importance(kept: Uint8Array): Map<number, number> {
+  /** Leave-one-out: how much the training loss rises without each kept node, by flat index. */
+  importance(kept: Uint8Array): Map<number, number> {
     const { train } = this.evaluators;
     const base = train.score(kept).loss;
     const out = new Map<number, number>();
     for (let n = 0; n < kept.length; n++) {
       if (!kept[n]) continue;
-      const without = kept.slice();
-      without[n] = 0;
-      out.set(n, train.score(without).loss - base);
+      out.set(n, train.score(without(kept, [n])).loss - base);
     }
     return out;
   }
@@ -180,22 +199,26 @@ export class Extractor {
   private async calibratedSearch(
     orders: readonly Int32Array[],
     options: ExtractOptions,
+    raw: Uint8Array | undefined,
   ): Promise<CalibratedCircuit | undefined> {
     const on = (split: PairSplit) => ({ evaluator: this.evaluators[split], answers: this.pairs[split] });
     const fit = on("train");
-    const evaluators = { search: calibratedEvaluator(fit), verify: calibratedEvaluator(fit, on("val")) };
-    const { best } = await this.search(evaluators, orders, options);
+    const search = calibratedEvaluator(fit);
+    const verify = calibratedEvaluator(fit, on("val"));
+    const { best } = await this.search({ search, verify, starts: raw ? [raw] : [] }, orders, options, true);
     if (!best) return undefined;
     const kept = maskOf(best.kept, this.nodes);
     const { scale, shift } = calibrate(fit.evaluator.score(kept).margins, fit.answers);
-    const taskLoss = Object.fromEntries(
-      SPLITS.map((split) => {
-        const { evaluator, answers } = on(split);
-        return [split, lossOfMargins(applyCalibration(evaluator.score(kept).margins, answers, { scale, shift }))];
-      }),
-    ) as Record<PairSplit, number>;
+    const taskLoss = onSplits((split) => {
+      const { evaluator, answers } = on(split);
+      return lossOfMargins(applyCalibration(evaluator.score(kept).margins, answers, { scale, shift }));
+    });
     return { kept: best.kept, nodes: best.nodes, edges: best.edges, scale, shift, taskLoss };
   }
+}
+
+function onSplits<T>(of: (split: PairSplit) => T): Record<PairSplit, T> {
+  return { train: of("train"), val: of("val"), test: of("test") };
 }
 
 function splitScore(score: Score): SplitScore {

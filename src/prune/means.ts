@@ -22,10 +22,8 @@ export function meanActivations(model: Model, batches: Iterable<TokenBatch>): Fl
       const sums = bySite.get(name);
       if (!sums) return;
       const values = model.engine.read(x);
-      for (let i = 0, c = 0; i < values.length; i++) {
-        sums[c]! += values[i]!;
-        if (++c === sums.length) c = 0;
-      }
+      const width = sums.length;
+      for (let at = 0; at < values.length; at += width) for (let c = 0; c < width; c++) sums[c]! += values[at + c]!;
     };
     finalHidden(tape, model, ids, tokens, { record });
     tape.free();

@@ -14,48 +14,9 @@
  */
 import { Rng } from "../util/rng.ts";
 import { type Candidate, compareSize, pairStandardError, type Size, type Stage, type StageSize } from "./candidate.ts";
-import type { Evaluator } from "./evaluator.ts";
 import { countKept, indices, keyOf, maskOf, without } from "./kept.ts";
 import { topNodes } from "./learned-masks.ts";
-
-export interface SearchProblem {
-  /** Task loss that a circuit must not exceed, nats. */
-  readonly target: number;
-  /** Scores on the pairs that the search fits. */
-  readonly search: Evaluator;
-  /** Scores on other pairs, which decide among what was found; without it the search pairs decide alone. */
-  readonly verify?: Evaluator | undefined;
-  /** The nodes that have a path from input to output; the others are dropped before counting. */
-  connected(kept: Uint8Array): Uint8Array;
-  size(kept: Uint8Array): Size;
-  /** Rankings of all nodes, most important first. */
-  readonly orders: readonly Int32Array[];
-  /** Circuits to start from besides the orders' top nodes. */
-  readonly starts?: readonly Uint8Array[] | undefined;
-}
-
-export interface SearchOptions {
-  readonly seed: number;
-  /** Rounds of local search. */
-  readonly kicks: number;
-  /** When it is set, the search ends soon with the best so far. */
-  readonly signal?: AbortSignal | undefined;
-  readonly progress?: ((stage: Stage, done: number, of: number, best: Size | undefined) => void) | undefined;
-}
-
-export interface SearchResult {
-  /** The smallest circuit that holds on the verification pairs; undefined when none does. */
-  readonly best: Candidate | undefined;
-  /** Every circuit at which an elimination ended, smallest first. */
-  readonly candidates: readonly Candidate[];
-  /** Size after each stage. */
-  readonly stages: readonly StageSize[];
-  /** Smallest loss of the orders' top nodes, and their size: what to report when the target was not reached. */
-  readonly lowest: StageSize | undefined;
-  readonly evaluations: number;
-  /** True when the signal ended it early. */
-  readonly stopped: boolean;
-}
+import type { SearchOptions, SearchProblem, SearchResult } from "./search-problem.ts";
 
 /** Growth of k on the grid. */
 const GRID = 1.12;
@@ -80,6 +41,9 @@ export class Search {
   private readonly stages: StageSize[] = [];
   /** Search loss that elimination stays within. */
   private level: number;
+  private noise = 0;
+  private startSize = 0;
+  private rng2 = Rng.of("n", 0);
   private lowest: StageSize | undefined;
   private evaluations = 0;
   private stopped = false;
@@ -105,7 +69,42 @@ export class Search {
       if (round === 0) this.note("elimination", this.smallest());
       await this.localSearch(rng);
       if (round === 0) this.note("local search", this.smallest());
+      if (process.env.TRACE) {
+        const b = this.smallest();
+        console.log(
+          "round",
+          round,
+          "level",
+          this.level.toFixed(3),
+          "starts",
+          starts.map((x) => countKept(x)).join(","),
+          "found",
+          this.found.size,
+          "best",
+          b?.nodes,
+          b?.edges,
+          b?.loss.toFixed(3),
+          "evals",
+          this.evaluations,
+          performance.now() | 0,
+        );
+      }
       const held = await this.verified();
+      if (process.env.TRACE)
+        console.log(
+          "  verified",
+          held?.nodes,
+          held?.edges,
+          held?.verified,
+          [...this.found.values()]
+            .sort(compareSize)
+            .slice(0, 8)
+            .map(
+              (c) =>
+                `${c.nodes}/${c.edges} ${c.loss.toFixed(3)} ${c.verified?.loss.toFixed(3)}+-${c.verified?.standardError.toFixed(3)}`,
+            )
+            .join("  "),
+        );
       if (held && (!best || compareSize(held, best) < 0)) best = held;
       // Smaller circuits that failed on other pairs are worth one round more.
       if (best && (round > 0 || best.edges <= this.smallest()!.edges)) break;
@@ -179,6 +178,7 @@ export class Search {
       }
     }
     const first = starts[0];
+    this.startSize = first?.k ?? 0;
     if (first && this.stages.length === 0) this.note("orders", { loss: this.loss(first.kept), ...size(first.kept) });
     return [...given, ...starts.map((start) => start.kept)];
   }
@@ -208,8 +208,27 @@ export class Search {
         kept = connected;
         continue;
       }
-      kept = this.withoutLeast(kept, ranked);
+      kept = this.sweep(kept, ranked);
     }
+  }
+
+  private sweep(kept: Uint8Array, ranked: readonly { node: number; loss: number }[]): Uint8Array {
+    let out = kept;
+    let removed = 0;
+    if (this.noise)
+      ranked = ranked
+        .map((r) => ({ ...r, key: r.loss * (1 + this.noise * this.rng2.normal()) }))
+        .sort((a, b) => a.key - b.key);
+    if (ranked.length > ONE_BY_ONE) return this.withoutLeast(kept, ranked);
+    for (const { node, loss } of ranked) {
+      if (loss > this.level) continue;
+      if (removed >= 1000) break;
+      const trial = without(out, [node]);
+      if (this.loss(trial) > this.level) continue;
+      out = trial;
+      removed++;
+    }
+    return out;
   }
 
   /** Removes the largest chunk of the least needed nodes that leaves the level met. */
@@ -229,7 +248,14 @@ export class Search {
     const key = keyOf(kept);
     const known = this.found.get(key);
     if (known && (known.minimal || !minimal)) return known;
-    const candidate: Candidate = { kept: indices(kept), stage, loss, level: this.level, minimal, ...this.problem.size(kept) };
+    const candidate: Candidate = {
+      kept: indices(kept),
+      stage,
+      loss,
+      level: this.level,
+      minimal,
+      ...this.problem.size(kept),
+    };
     this.found.set(key, candidate);
     return candidate;
   }
@@ -240,14 +266,25 @@ export class Search {
     if (!current) return;
     const { orders } = this.problem;
     const nodes = orders[0]!.length;
+    this.noise = Number(process.env.NOISE ?? 0);
     for (let kick = 0; kick < this.options.kicks && !(await this.halted()); kick++) {
-      const kept = maskOf(current.kept, nodes);
+      const top = [...this.found.values()]
+        .filter((c) => c.loss <= this.level)
+        .sort(compareSize)
+        .slice(0, 6);
+      const from = (process.env.MODE ?? "").includes("c") && rng.bool(0.5) && top.length > 0 ? rng.pick(top) : current;
+      const kept = maskOf(from.kept, nodes);
       const drops = Math.min(rng.int(0, 2), current.kept.length);
       for (const n of rng.sample(current.kept, drops)) kept[n] = 0;
       const order = rng.pick(orders);
-      const adds = rng.int(2, 24);
-      const pool = Math.min(nodes, Math.max(64, 4 * current.nodes));
-      for (let i = 0; i < adds; i++) kept[order[rng.int(0, pool - 1)]!] = 1;
+      const mode = process.env.MODE ?? "";
+      const adds: number = mode.includes("b") && rng.bool(0.5) ? rng.int(24, 80) : rng.int(2, 24);
+      const pool = Math.min(nodes, Math.max(64, 4 * current.nodes, mode.includes("p") ? this.startSize : 0));
+      if (mode.includes("x") && rng.bool(0.4) && this.found.size > 1) {
+        const others = [...this.found.values()].sort(compareSize).slice(0, 12);
+        for (const n of rng.pick(others).kept) kept[n] = 1;
+        for (let i = 0; i < rng.int(0, 6); i++) kept[order[rng.int(0, pool - 1)]!] = 1;
+      } else for (let i = 0; i < adds; i++) kept[order[rng.int(0, pool - 1)]!] = 1;
       if (this.loss(kept) <= this.level) {
         const result = await this.eliminate(kept, "local search");
         if (result && compareSize(result, current) <= 0) current = result;

@@ -51,8 +51,8 @@ export function isLearned({ taskLoss }: PairMetrics): boolean {
   return taskLoss < LEARNED_LOSS;
 }
 
-/** Pairs scored in one forward pass. */
-const CHUNK = 128;
+/** Pairs scored in one forward pass: more only take memory. */
+const CHUNK = 32;
 
 /** Scores a model on pairs of one task. */
 export function pairMetrics(model: Model, pairs: readonly EncodedPair[], tokenizer: Tokenizer): PairMetrics {
@@ -60,8 +60,10 @@ export function pairMetrics(model: Model, pairs: readonly EncodedPair[], tokeniz
   let full = 0;
   let right = 0;
   let both = 0;
+  // One length for all chunks, so that they share their memory.
+  const length = Math.max(...pairs.map(({ pos, neg }) => Math.max(pos.length, neg.length)));
   for (let at = 0; at < pairs.length; at += CHUNK) {
-    const batch = batchPairs(pairs.slice(at, at + CHUNK), tokenizer);
+    const batch = batchPairs(pairs.slice(at, at + CHUNK), tokenizer, length);
     const logits = answerLogits(model, batch);
     const V = model.config.vocabSize;
     for (let row = 0; row < batch.rows; row++) {

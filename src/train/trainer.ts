@@ -30,6 +30,9 @@ import {
 } from "./statistics.ts";
 import { Stepper, type StepResult } from "./step.ts";
 
+/** Sequences of a held-out batch: more only take memory. */
+const SAMPLE_ROWS = 16;
+
 /** Corpus, tokenizer and pairs of a run: all that follows from the configuration without a model. */
 export class TrainingData {
   readonly config: TrainConfig;
@@ -62,7 +65,7 @@ export class TrainingData {
   /** Batches of about `tokens` tokens from the beginning of a split. */
   sample(split: CorpusSplit, tokens: number): CorpusBatch[] {
     const { contextLength } = this.config.model;
-    const rows = Math.max(1, Math.min(64, Math.ceil(tokens / contextLength)));
+    const rows = Math.max(1, Math.min(SAMPLE_ROWS, Math.ceil(tokens / contextLength)));
     const stream = this.stream(split);
     const batches = Math.max(1, Math.ceil(tokens / (rows * contextLength)));
     return Array.from({ length: batches }, () => stream.batch(rows, contextLength));

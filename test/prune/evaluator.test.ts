@@ -69,7 +69,8 @@ describe.each(Object.entries(OPTIONS))("%s", (_, option) => {
   for (const values of params.values()) {
     // Larger and sparser than a fresh model, so that every term matters.
     const sparse = values.length > 30;
-    for (let i = 0; i < values.length; i++) values[i] = sparse && rng.bool(0.6) ? 0 : values[i]! * 8 + 0.2 * rng.normal();
+    for (let i = 0; i < values.length; i++)
+      values[i] = sparse && rng.bool(0.6) ? 0 : values[i]! * 8 + 0.2 * rng.normal();
   }
   const engine = new ReferenceEngine();
   const nodes = nodeCount(config);

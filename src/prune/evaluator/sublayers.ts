@@ -1,11 +1,4 @@
-/**
- * The sublayers of a circuit, computed once for each choice of kept nodes before them.
- *
- * Nodes in flat order are in order of computation, so what is computed up to a place depends on the nodes kept up to
- * there alone. The states form a tree: a residual stream leads to reads (by the kept reads), reads to neurons or head
- * outputs (by the kept ones), these to the next stream (by the kept writes). A search that removes one node after
- * another from a circuit walks down known branches to the node and computes only what is behind it.
- */
+/** The sublayers of a circuit: from the residual stream before one to the stream after it, for any kept nodes. */
 import { attentionWidth, cutCount, type ModelConfig } from "../../model/config.ts";
 import { SITE_LOCATION, type Site } from "../../model/sites.ts";
 import type { AblatedModel, Folded } from "./ablated-model.ts";
@@ -13,53 +6,16 @@ import { attend } from "./attend.ts";
 import { type Column, type ColumnPool, type Columns, SiteColumns } from "./columns.ts";
 import { normalCdf } from "./normal.ts";
 import type { Rows } from "./rows.ts";
-
-/** Channels kept of each site of a layer, ascending. */
-export type KeptLayer = Readonly<Record<Site, readonly number[]>>;
-
-/** The residual stream before a sublayer. */
-export interface Stream {
-  /** 2 * layer before attention, 2 * layer + 1 before the MLP, 2 * layers at the end. */
-  readonly at: number;
-  /** Deviation from the all-ablated stream, by channel. */
-  readonly columns: Columns;
-  norms: Norms | undefined;
-  /** What the sublayer reads, minus ablation values. */
-  reads: SiteColumns | undefined;
-  readonly next: Map<string, Read>;
-  /** The stream after a sublayer that writes nothing. */
-  unchanged: Stream | undefined;
-}
-
-interface Norms {
-  readonly mean: Column;
-  readonly inverse: Column;
-}
-
-/** A sublayer with its reads chosen. */
-interface Read {
-  /** Queries, keys and values, or neurons; values and neurons minus ablation values. */
-  readonly sites: readonly SiteColumns[];
-  readonly heads: Map<string, Head>;
-  readonly next: Map<string, Middle>;
-}
-
-interface Head {
-  readonly outputs: Columns;
-  /** Sum of the attention; only with sinks. */
-  readonly total: Column | undefined;
-}
-
-/** A sublayer with its neurons or attention channels chosen. */
-interface Middle {
-  /** What it writes, minus ablation values. */
-  readonly writes: SiteColumns;
-  readonly next: Map<string, Stream>;
-}
-
-export function streamOf(at: number, columns: Columns): Stream {
-  return { at, columns, norms: undefined, reads: undefined, next: new Map(), unchanged: undefined };
-}
+import {
+  child,
+  type Head,
+  type KeptLayer,
+  type Middle,
+  type Norms,
+  type Read,
+  type Stream,
+  streamOf,
+} from "./states.ts";
 
 export class Sublayers {
   private readonly config: ModelConfig;
@@ -292,15 +248,6 @@ export class Sublayers {
   }
 }
 
-function child<T>(children: Map<string, T>, key: string, make: () => T): T {
-  let known = children.get(key);
-  if (known === undefined) {
-    known = make();
-    children.set(key, known);
-  }
-  return known;
-}
-
 function accumulate(column: Column, w: Rows, o: number, inputs: Columns, rows: Int32Array): void {
   if (inputs.size === 0) return;
   for (let z = w.start[o]!; z < w.start[o + 1]!; z++) {
@@ -316,5 +263,5 @@ function gelu(x: number): number {
 }
 
 function relu(x: number): number {
-  return x > 0 ? x : 0;
+  return Math.max(x, 0);
 }

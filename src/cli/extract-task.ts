@@ -1,0 +1,238 @@
+/** Extraction of one task's circuit: searches from every seed, and writes circuit.json and search.json. */
+import * as path from "node:path";
+import { connectedNodes } from "../circuits/connect.ts";
+import { circuitEdges } from "../circuits/edges.ts";
+import { readCircuit, serializeCircuit } from "../circuits/file.ts";
+import type { Circuit } from "../circuits/schema.ts";
+import { SPLIT_SIZE } from "../data/pairs.ts";
+import type { TaskSpec } from "../data/task.ts";
+import type { Model } from "../model/model.ts";
+import { nodeCount } from "../model/sites.ts";
+import { type Candidate, compareSize } from "../prune/candidate.ts";
+import { drivingTokens } from "../prune/drivers.ts";
+import { Extractor, fullScores, type Pairs, type Ranking } from "../prune/extract.ts";
+import { countKept, maskOf } from "../prune/kept.ts";
+import type { TokenBatch } from "../prune/means.ts";
+import { scorePairs } from "../prune/pair-scores.ts";
+import { goalError, type SparseError } from "../util/errors.ts";
+import { ensureWritableDir, pathExists, writeFileAtomic } from "../util/files.ts";
+import { formatJson } from "../util/json.ts";
+import { buildCircuit, STOPPED } from "./build-circuit.ts";
+import { type Outcome, printOutcome, SearchProgress, type SeedResult, seedFields, seedText } from "./circuit-report.ts";
+import type { Output } from "./output.ts";
+import { nats, plural } from "./render.ts";
+import type { TrainedRun } from "./trained-run.ts";
+
+/** Pairs that the search fits: fewer than 16 overfit, more cost time. */
+const TRAIN_PAIRS = 128;
+/** Validation pairs by which the tasks are found that a model does. */
+const GLANCE_PAIRS = 64;
+/** Tokens listed for a node. */
+const DRIVERS = 3;
+
+export interface TaskJob {
+  readonly trained: TrainedRun;
+  readonly task: TaskSpec;
+  readonly target: number;
+  readonly seed: number;
+  readonly seeds: number;
+  readonly ablation: "mean" | "zero";
+  readonly ranking: Ranking;
+  readonly kicks: number;
+  /** Folder of circuit.json. */
+  readonly folder: string;
+  /** What to give to `circuit show`. */
+  readonly show: string;
+  readonly model: Model;
+  /** Text that the means are over. */
+  readonly text: readonly TokenBatch[];
+  readonly means: Float32Array;
+  readonly out: Output;
+  readonly signal: AbortSignal;
+}
+
+/** The search of a seed, with what is needed to finish its circuit. */
+interface Searched extends SeedResult {
+  readonly pairs: Pairs;
+  readonly extractor: Extractor;
+  /** What holds, or else comes nearest to it; undefined when nothing met the target. */
+  readonly chosen: Candidate | undefined;
+}
+
+type Found = Searched & { readonly chosen: Candidate };
+
+export async function extractTask(job: TaskJob): Promise<Outcome> {
+  const started = performance.now();
+  const { trained, task, target, model, out } = job;
+  const source = trained.data.pairs(task);
+  const [val, test] = [source.batch("val", SPLIT_SIZE.val), source.batch("test", SPLIT_SIZE.test)];
+  const pairsOf = (seed: number): Pairs => ({
+    train: source.batch("train", TRAIN_PAIRS, "base", seed * TRAIN_PAIRS),
+    val,
+    test,
+  });
+  const full = fullScores(model, pairsOf(job.seed));
+  const fullTaskLoss = { train: full.train.taskLoss, val: full.val.taskLoss, test: full.test.taskLoss };
+  const results: SeedResult[] = [];
+  const outcome = (rest: Pick<Outcome, "circuit" | "path" | "failure">): Outcome => ({
+    task: task.name,
+    target,
+    results,
+    fullTaskLoss,
+    seconds: (performance.now() - started) / 1000,
+    ...rest,
+  });
+  const nothing = (failure: SparseError): Outcome => outcome({ circuit: undefined, path: undefined, failure });
+  if (fullTaskLoss.train > target || fullTaskLoss.val > target) return nothing(notLearned(job, fullTaskLoss.val));
+
+  let best: Found | undefined;
+  for (let seed = job.seed; seed < job.seed + job.seeds && !job.signal.aborted; seed++) {
+    const searched = await searchSeed(job, seed, pairsOf(seed));
+    results.push(searched);
+    out.event({ event: "seed", task: task.name, ...seedFields(searched) });
+    if (job.seeds > 1) out.line(`${task.name}, ${seedText(searched)}`);
+    if (isFound(searched) && (!best || isBetter(searched, best))) best = searched;
+  }
+  if (!best) return nothing(noCircuit(job, results));
+
+  const circuit = finish(job, best, full, results);
+  const file = path.join(job.folder, "circuit.json");
+  const stopped = job.signal.aborted;
+  if (stopped && isFinished(file)) {
+    out.notice(`${file} is of a finished search and stays as it is`);
+    return outcome({ circuit, path: undefined, failure: undefined });
+  }
+  ensureWritableDir(job.folder);
+  writeFileAtomic(path.join(job.folder, "search.json"), formatJson(searchRecord(results)));
+  writeFileAtomic(file, serializeCircuit(circuit));
+  const failure = best.extraction.search.best || stopped ? undefined : targetMissed(job, circuit);
+  const done = outcome({ circuit, path: file, failure });
+  printOutcome(done, `circuit show ${job.show}`, out);
+  return done;
+}
+
+async function searchSeed(job: TaskJob, seed: number, pairs: Pairs): Promise<Searched> {
+  const { model, task, out, target, ranking, kicks, signal } = job;
+  const { config, params } = job.trained.model;
+  const extractor = new Extractor(model, ablationValues(job), pairs, {
+    size: (kept) => ({ nodes: countKept(kept), edges: circuitEdges(config, params, kept).edges.length }),
+    connected: (kept) => connectedNodes(config, params, kept).kept,
+  });
+  const line = new SearchProgress(out, job.seeds > 1 ? `${task.name}, seed ${seed}` : task.name);
+  const progress = line.tell.bind(line);
+  const extraction = await extractor.run({ target, seed, ranking, kicks, calibrated: true, signal, progress });
+  const { best, candidates } = extraction.search;
+  return { seed, extraction, pairs, extractor, chosen: best ?? closest(candidates) };
+}
+
+function ablationValues({ ablation, means, model }: TaskJob): Float32Array {
+  return ablation === "mean" ? means : new Float32Array(nodeCount(model.config));
+}
+
+/** The candidate that comes nearest to holding on the verification pairs. */
+function closest(candidates: readonly Candidate[]): Candidate | undefined {
+  return [...candidates].sort((a, b) => (a.verified?.loss ?? a.loss) - (b.verified?.loss ?? b.loss))[0];
+}
+
+function isFound(searched: Searched): searched is Found {
+  return searched.chosen !== undefined;
+}
+
+/** What holds comes before what does not; then the smaller circuit. */
+function isBetter(a: Found, b: Found): boolean {
+  const [x, y] = [a.extraction.search.best, b.extraction.search.best];
+  if (x && y) return compareSize(x, y) < 0;
+  return x !== undefined || (y === undefined && compareSize(a.chosen, b.chosen) < 0);
+}
+
+function finish(
+  job: TaskJob,
+  { extraction, pairs, extractor, chosen, seed }: Found,
+  full: ReturnType<typeof fullScores>,
+  results: readonly SeedResult[],
+): Circuit {
+  const { trained, task, target, ablation, model, text, ranking } = job;
+  const fill = ablationValues(job);
+  const kept = maskOf(chosen.kept, fill.length);
+  return buildCircuit({
+    runName: trained.name,
+    model: trained.model,
+    tokenizer: trained.data.tokenizer,
+    task: task.name,
+    pairs,
+    target,
+    ablation,
+    ablationTokens: text.reduce((sum, { ids }) => sum + ids.length, 0),
+    fill,
+    chosen,
+    extraction,
+    scores: extractor.scores(kept),
+    full,
+    importance: extractor.importance(kept),
+    drivers: drivingTokens(model, chosen.kept, text, DRIVERS),
+    method: ranking,
+    seed,
+    seeds: results.map((r) => r.seed),
+    evaluations: results.reduce((sum, r) => sum + r.extraction.search.evaluations, 0),
+    engine: model.engine.info,
+  });
+}
+
+/** Whether the file holds a circuit whose search was not stopped: one that is must not take its place. */
+function isFinished(file: string): boolean {
+  if (!pathExists(file)) return false;
+  try {
+    return readCircuit(file).search.stages.every((stage) => stage.name !== STOPPED);
+  } catch {
+    return false;
+  }
+}
+
+/** Every candidate of every seed: what was tried, what it cost, and how it held. */
+function searchRecord(results: readonly SeedResult[]): object {
+  return {
+    format: "sparse-circuits/search",
+    version: 1,
+    seeds: results.map(({ seed, extraction: { search } }) => ({
+      seed,
+      stages: search.stages,
+      evaluations: search.evaluations,
+      stopped: search.stopped,
+      candidates: search.candidates,
+    })),
+  };
+}
+
+function notLearned({ trained, task, target, model }: TaskJob, loss: number): SparseError {
+  const does = trained.data.tasks.filter(
+    (other) => scorePairs(model, trained.data.pairs(other).batch("val", GLANCE_PAIRS)).loss <= target,
+  );
+  const names = does.filter((other) => other !== task).map((other) => other.name);
+  return goalError(
+    "task-not-learned",
+    `Task ${task.name}: the full model's task loss is ${nats(loss)} on validation pairs, above the target ${target}; ` +
+      `of its tasks the model does ${names.length > 0 ? names.join(", ") : "none"}`,
+    "Train longer or denser, or raise --target.",
+  );
+}
+
+function noCircuit({ task, target }: TaskJob, results: readonly SeedResult[]): SparseError {
+  const lowest = results.flatMap((r) => r.extraction.search.lowest ?? []).sort((a, b) => a.loss - b.loss)[0];
+  const met = lowest
+    ? `the lowest loss met was ${nats(lowest.loss)} with ${plural(lowest.nodes, "node")}`
+    : "nothing was tried";
+  return goalError(
+    "no-circuit",
+    `Task ${task.name}: no circuit reaches ${target}; ${met}`,
+    "Raise --target or --seeds.",
+  );
+}
+
+function targetMissed({ task, target }: TaskJob, circuit: Circuit): SparseError {
+  return goalError(
+    "target-missed",
+    `Task ${task.name}: the circuit meets the target ${target} on the pairs it was fitted to but has ` +
+      `${nats(circuit.taskLoss.val!)} on validation pairs`,
+    "It is written all the same. Try --seeds 5, or a higher --target.",
+  );
+}

@@ -1,0 +1,42 @@
+/** What a search is given and what it returns. */
+import type { Candidate, Size, Stage, StageSize } from "./candidate.ts";
+import type { Evaluator } from "./evaluator.ts";
+
+export interface SearchProblem {
+  /** Task loss that a circuit must not exceed, nats. */
+  readonly target: number;
+  /** Scores on the pairs that the search fits. */
+  readonly search: Evaluator;
+  /** Scores on other pairs, which decide among what was found; without it the search pairs decide alone. */
+  readonly verify?: Evaluator | undefined;
+  /** The nodes that have a path from input to output; the others are dropped before counting. */
+  connected(kept: Uint8Array): Uint8Array;
+  size(kept: Uint8Array): Size;
+  /** Rankings of all nodes, most important first. */
+  readonly orders: readonly Int32Array[];
+  /** Circuits to start from besides the orders' top nodes. */
+  readonly starts?: readonly Uint8Array[] | undefined;
+}
+
+export interface SearchOptions {
+  readonly seed: number;
+  /** Rounds of local search. */
+  readonly kicks: number;
+  /** When it is set, the search ends soon with the best so far. */
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: ((stage: Stage, done: number, of: number, best: Size | undefined) => void) | undefined;
+}
+
+export interface SearchResult {
+  /** The smallest circuit that holds on the verification pairs; undefined when none does. */
+  readonly best: Candidate | undefined;
+  /** Every circuit at which an elimination ended, smallest first. */
+  readonly candidates: readonly Candidate[];
+  /** Size after each stage. */
+  readonly stages: readonly StageSize[];
+  /** Smallest loss of the orders' top nodes, and their size: what to report when the target was not reached. */
+  readonly lowest: StageSize | undefined;
+  readonly evaluations: number;
+  /** True when the signal ended it early. */
+  readonly stopped: boolean;
+}
