@@ -1,5 +1,6 @@
-/** Where the circuits of a run are, and opening them. */
+/** Where circuits are, in a run or in a folder of their own, and opening them. */
 import * as fs from "node:fs";
+import * as path from "node:path";
 import { findTasks } from "../../tasks/index.ts";
 import { readCircuit } from "../circuits/file.ts";
 import type { Circuit } from "../circuits/schema.ts";
@@ -8,6 +9,8 @@ import { openRun } from "../runs/open.ts";
 import { inputError } from "../util/errors.ts";
 import { onFile, pathExists } from "../util/files.ts";
 import { nearest } from "../util/nearest.ts";
+
+const CIRCUIT = "circuit.json";
 
 export interface StoredCircuit {
   readonly task: string;
@@ -21,12 +24,22 @@ function extractedTasks(run: string): string[] {
   const { circuits } = runPaths(run);
   if (!pathExists(circuits)) return [];
   return onFile(circuits, "read", () => fs.readdirSync(circuits))
-    .filter((task) => pathExists(circuitPath(run, task, "circuit.json")))
+    .filter((task) => pathExists(circuitPath(run, task, CIRCUIT)))
     .sort();
+}
+
+/** A circuit outside of a run: a circuit.json, or the folder of one. */
+function looseCircuit(place: string): StoredCircuit | undefined {
+  const file = path.basename(place) === CIRCUIT ? place : path.join(place, CIRCUIT);
+  if (!pathExists(file)) return undefined;
+  const circuit = readCircuit(file);
+  return { task: circuit.task.name, dir: path.dirname(file), circuit };
 }
 
 /** The run's circuits: those of a task or group, or all of them. Throws an input error when one is not there. */
 export function openCircuits(run: string, typed: string | undefined): StoredCircuit[] {
+  const loose = looseCircuit(run);
+  if (loose) return [loose];
   openRun(run);
   const there = extractedTasks(run);
   if (there.length === 0) {
@@ -42,7 +55,7 @@ export function openCircuits(run: string, typed: string | undefined): StoredCirc
     );
   }
   return wanted.map((task) => {
-    const file = circuitPath(run, task, "circuit.json");
+    const file = circuitPath(run, task, CIRCUIT);
     return { task, dir: circuitPath(run, task), circuit: readCircuit(file) };
   });
 }

@@ -8,7 +8,7 @@ import { inputError } from "../util/errors.ts";
 import { fromByteChars, PIECE_PATTERN, toByteChars } from "./pretokenize.ts";
 import { ALPHABET, closedTokenizer, EOT_TEXT, type Tokenizer, UNK_TEXT } from "./tokenizer.ts";
 
-const HINT = "Use the tokenizer.json that `sparse train` wrote next to the model, or train without --tokenizer.";
+const HINT = "Use the tokenizer.json that `sparse train` wrote into the run, or train again.";
 
 const tokenSchema = z.object({ id: z.number().int().min(0), content: z.string(), special: z.boolean() });
 

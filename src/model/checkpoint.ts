@@ -6,7 +6,7 @@ import * as path from "node:path";
 import { inputError } from "../util/errors.ts";
 import { pathExists, writeDirAtomic } from "../util/files.ts";
 import { type Format, parseSchema, readVersioned, writeVersioned } from "../util/json.ts";
-import { checkModelConfig, modelConfigSchema } from "./config.ts";
+import { checkModelConfig, type ModelConfig, modelConfigSchema } from "./config.ts";
 import { importRelease, RELEASE_CONFIG, RELEASE_WEIGHTS } from "./import/release.ts";
 import { paramSpecs } from "./names.ts";
 import { matchParams, type Params, type StoredModel } from "./params.ts";
@@ -31,7 +31,12 @@ function shaped(model: StoredModel): Map<string, NamedTensor> {
 /** Writes the two files of a model into an existing folder. */
 export function writeModelFiles(dir: string, model: StoredModel): void {
   writeSafetensors(path.join(dir, WEIGHTS), shaped(model), MODEL_METADATA);
-  writeVersioned(path.join(dir, CONFIG), MODEL_FORMAT, { config: model.config });
+  writeVersioned(path.join(dir, CONFIG), MODEL_FORMAT, { config: inOrder(model.config) });
+}
+
+/** In the order of the schema, so that the bytes do not depend on where a config came from. */
+function inOrder(config: ModelConfig): object {
+  return Object.fromEntries(Object.keys(modelConfigSchema.shape).map((key) => [key, config[key as keyof ModelConfig]]));
 }
 
 /** Tells other programs what the weights are. */

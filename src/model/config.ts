@@ -1,4 +1,4 @@
-/** The shape and options of a model (method.md section 1 of the paper's description: 2.1 and A.1), and its checks. */
+/** The shape and options of a model (Gao et al. 2025, 2.1 and A.1), and its checks. */
 import { z } from "zod";
 import { inputError } from "../util/errors.ts";
 

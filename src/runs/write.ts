@@ -9,7 +9,13 @@ import * as path from "node:path";
 import { inputError } from "../util/errors.ts";
 import { fsErrorCode, onFile, pathExists, removeTemporaries, writeDirAtomic, writeFileAtomic } from "../util/files.ts";
 import { formatJson, type JsonObject, writeVersioned } from "../util/json.ts";
-import { type Checkpoint, type CheckpointRef, readCheckpoint, writeCheckpoint } from "./checkpoints.ts";
+import {
+  type Checkpoint,
+  type CheckpointRef,
+  latestCheckpoint,
+  readCheckpoint,
+  writeCheckpoint,
+} from "./checkpoints.ts";
 import type { RunEnv } from "./env.ts";
 import { ENV_FORMAT, REPORT_FORMAT, RUN_FORMAT, type RunPaths, replacedPath, runPaths } from "./layout.ts";
 import { type MetricsRow, MetricsWriter } from "./metrics.ts";
@@ -56,13 +62,27 @@ export class RunWriter {
 
   /** Closes the run and marks it finished; a run that it replaced is deleted only now. */
   finish(): void {
-    this.close();
+    this.closeFiles();
     writeFileAtomic(this.paths.done, "finished\n");
     onFile(replacedPath(this.dir), "write", () => fs.rmSync(replacedPath(this.dir), { recursive: true, force: true }));
   }
 
-  /** Closes the run without marking it finished: it can be resumed. Closing twice does nothing. */
+  /**
+   * Closes the run without marking it finished: it can be resumed. One that got to no checkpoint gives its place back to
+   * the run that it was to replace. Closing twice does nothing.
+   */
   close(): void {
+    if (!this.open) return;
+    this.closeFiles();
+    const kept = replacedPath(this.dir);
+    if (latestCheckpoint(this.dir) !== undefined || !pathExists(kept)) return;
+    onFile(this.dir, "write", () => {
+      fs.rmSync(this.dir, { recursive: true, force: true });
+      fs.renameSync(kept, this.dir);
+    });
+  }
+
+  private closeFiles(): void {
     if (!this.open) return;
     this.open = false;
     this.metrics.flush();

@@ -172,6 +172,7 @@ export function writeFully(fd: number, bytes: Uint8Array): void {
 /** Writes the file whole or not at all: hidden neighbour, fsync, rename. The parent folder must exist. */
 export function writeFileAtomic(file: string, data: string | Uint8Array | Iterable<Uint8Array>): void {
   const pieces = typeof data === "string" ? [Buffer.from(data)] : data instanceof Uint8Array ? [data] : data;
+  refuseSpecial(file);
   const temp = hiddenNeighbour(file, "tmp");
   onFile(file, "write", () => {
     let fd: number | undefined;
@@ -189,6 +190,17 @@ export function writeFileAtomic(file: string, data: string | Uint8Array | Iterab
     }
   });
   flushDir(path.dirname(file));
+}
+
+/** Renaming would replace a device, a pipe or a folder by a file. */
+function refuseSpecial(file: string): void {
+  const there = onFile(file, "write", () => fs.statSync(file, { throwIfNoEntry: false }));
+  if (there === undefined || there.isFile()) return;
+  throw inputError(
+    "not-a-file",
+    `${file} exists and is not a regular file`,
+    "Name a file that is not there yet, or one to replace.",
+  );
 }
 
 /**

@@ -49,6 +49,15 @@ describe("creating over something", () => {
     expect(fs.readdirSync(at())).toEqual(["run"]);
   });
 
+  it("with force gives the place back when the new run ends before its first checkpoint", () => {
+    finishedRun(at("run"), "run");
+    const failed = createRun(at("run"), { config: { name: "failed" }, env, force: true });
+    failed.log({ step: 1, loss: 2 });
+    failed.close();
+    expect(openRun(at("run")).config.name).toBe("run");
+    expect(fs.readdirSync(at())).toEqual(["run"]);
+  });
+
   it("with force twice keeps the finished run, not the failed one", () => {
     finishedRun(at("run"), "run");
     createRun(at("run"), { config: { name: "failed" }, env, force: true }).close();

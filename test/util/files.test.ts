@@ -74,6 +74,17 @@ describe("atomic writing", () => {
     expect(fs.readdirSync(at())).toEqual(["f"]);
   });
 
+  it("never replaces what is not a regular file", () => {
+    fs.mkdirSync(at("folder"));
+    fs.symlinkSync(at("folder"), at("link"));
+    for (const name of ["folder", "link"]) {
+      expect(refused(() => writeFileAtomic(at(name), "x")).code).toBe("not-a-file");
+      expect(fs.statSync(at(name)).isDirectory()).toBe(true);
+    }
+    expect(refused(() => writeFileAtomic("/dev/null", "x")).code).toBe("not-a-file");
+    expect(fs.statSync("/dev/null").isCharacterDevice()).toBe(true);
+  });
+
   it("keeps the old file when writing fails", () => {
     writeFileAtomic(at("f"), "old");
     const failing = function* (): Generator<Uint8Array> {

@@ -18,7 +18,7 @@ interface ExportFlags {
 export function register(command: Command, out: Output): void {
   const names = EXPORT_FORMATS.map((f) => f.name);
   command
-    .argument("<run>", "a run with circuits, such as runs/quotes")
+    .argument("<run>", "a run with circuits, such as runs/quotes, or the folder of a circuit.json")
     .option("--task <name>", "task or group (default: every circuit of the run)")
     .option("--format <list>", `formats separated by commas: ${names.join(", ")}, or all`, "svg")
     .option(

@@ -11,7 +11,7 @@ const PIPED_WIDTH = 120;
 
 export function register(command: Command, out: Output): void {
   command
-    .argument("<run>", "a run with circuits, such as runs/quotes")
+    .argument("<run>", "a run with circuits, such as runs/quotes, or the folder of a circuit.json")
     .option("--task <name>", "task or group (default: every circuit of the run)");
   jsonOption(command);
   command.addHelpText(
