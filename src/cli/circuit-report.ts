@@ -59,11 +59,11 @@ export class SearchProgress {
 }
 
 /** Time that the rest of a stage takes at its pace so far; undefined before there is one. */
-export function secondsLeft(seconds: number, done: number, of: number): number | undefined {
+function secondsLeft(seconds: number, done: number, of: number): number | undefined {
   return done > 1 ? (seconds / done) * (of - done) : undefined;
 }
 
-export function sizeText({ nodes, edges }: Size): string {
+function sizeText({ nodes, edges }: Size): string {
   return `${plural(nodes, "node")}, ${plural(edges, "edge")}`;
 }
 

@@ -34,7 +34,7 @@ export function calibrate(margins: ArrayLike<number>, answers: Answers, cap = SC
   const wrong = answers.wrong.map((token) => slot.get(token)!);
   const n = margins.length;
   let x = new Float64Array(size);
-  x[0] = 1;
+  x[0] = Math.min(1, cap);
   const objective = (at: Float64Array): number => {
     let sum = 0;
     for (let p = 0; p < n; p++) sum += softplus(-(at[0]! * margins[p]! + at[right[p]!]! - at[wrong[p]!]!));

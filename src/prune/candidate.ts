@@ -8,7 +8,7 @@ export interface Size {
 
 export type Stage = "orders" | "elimination" | "local search" | "verification";
 
-export interface Verification {
+interface Verification {
   /** Task loss on the verification pairs, and its standard error. */
   readonly loss: number;
   readonly standardError: number;

@@ -157,16 +157,21 @@ export class Extractor {
       progress: (done, of) => tell("attribution", done, of),
     });
     if (options.ranking === "attribution") return orders;
-    const { steps } = SMALL_MASKS;
+    const runs = MASK_K_COEFS.length;
     for (const [run, kCoef] of MASK_K_COEFS.entries()) {
       const masks = new LearnedMasks(this.masked, { ...SMALL_MASKS, kCoef }, options.seed);
-      for (let i = 0; i < steps; i++) {
-        if (signal?.aborted) return orders;
-        masks.step(some);
-        tell("learned masks", run * steps + i + 1, MASK_K_COEFS.length * steps);
+      // Masks may prune too much in the end: the smallest that still did the task ranks the nodes.
+      let smallest = Number.POSITIVE_INFINITY;
+      let order = descending(masks.tau);
+      for (let i = 0; i < SMALL_MASKS.steps; i++) {
+        const before = descending(masks.tau);
+        const { kept, taskLoss } = masks.step(some);
+        if (taskLoss <= options.target && kept < smallest) [smallest, order] = [kept, before];
+        tell("learned masks", run * SMALL_MASKS.steps + i + 1, runs * SMALL_MASKS.steps);
         await setImmediate();
+        if (signal?.aborted) return orders;
       }
-      orders.push(descending(masks.tau));
+      orders.push(order);
     }
     return orders;
   }

@@ -126,11 +126,6 @@ export class LearnedMasks {
     this.i++;
     return { lr, gradNorm };
   }
-
-  /** All nodes, largest tau first; ties: lowest flat index. */
-  order(): Int32Array {
-    return descending(this.tau);
-  }
 }
 
 function queryKeyPairs(specs: readonly SiteSpec[]): [query: number, key: number][] {

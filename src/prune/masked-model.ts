@@ -12,7 +12,7 @@ import type { Model } from "../model/model.ts";
 import { type SiteName, type SiteSpec, siteSpecs } from "../model/sites.ts";
 import { assert } from "../util/errors.ts";
 import type { Evaluator, Score } from "./evaluator.ts";
-import { answerIndex, answerLogits, scorePairs } from "./pair-scores.ts";
+import { answerIndex, answerLogits, chunks, scorePairs } from "./pair-scores.ts";
 
 export class MaskedModel {
   readonly model: Model;
@@ -52,18 +52,24 @@ export class MaskedModel {
     this.setMask(mask);
     const { engine } = this.model;
     const params: DenseParam[] = [...this.masks.values()].map((m) => m.mask);
-    engine.clearGrads(params);
-    const tape = new Tape(engine, "inputs");
-    const shape = { batch: batch.rows, length: batch.length };
-    const logits = logitsAt(tape, this.model, batch.tokens, shape, answerIndex(batch), { masks: this.masks });
-    const { mean } = pairLoss(tape, logits, batch.right, batch.wrong);
-    tape.backward();
-    tape.free();
     const gradient = new Float32Array(this.nodes);
-    for (const { name, offset } of this.specs) {
-      gradient.set(engine.readParam(this.masks.get(name)!.mask, "grad"), offset);
+    let loss = 0;
+    for (const chunk of chunks(batch)) {
+      engine.clearGrads(params);
+      const tape = new Tape(engine, "inputs");
+      const shape = { batch: chunk.rows, length: chunk.length };
+      const logits = logitsAt(tape, this.model, chunk.tokens, shape, answerIndex(chunk), { masks: this.masks });
+      const { mean } = pairLoss(tape, logits, chunk.right, chunk.wrong);
+      tape.backward();
+      tape.free();
+      const share = chunk.rows / batch.rows;
+      loss += share * mean;
+      for (const { name, offset } of this.specs) {
+        const part = engine.readParam(this.masks.get(name)!.mask, "grad");
+        for (let c = 0; c < part.length; c++) gradient[offset + c]! += share * part[c]!;
+      }
     }
-    return { loss: mean, gradient };
+    return { loss, gradient };
   }
 
   /** Scores kept sets by whole forward passes: slower than `CircuitEvaluator`, for any model. */

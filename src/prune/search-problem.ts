@@ -20,7 +20,7 @@ export interface SearchProblem {
 
 export interface SearchOptions {
   readonly seed: number;
-  /** Rounds of local search. */
+  /** Rounds of local search; it ends after a third of them without a smaller circuit. */
   readonly kicks: number;
   /** When it is set, the search ends soon with the best so far. */
   readonly signal?: AbortSignal | undefined;

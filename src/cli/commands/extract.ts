@@ -53,7 +53,7 @@ export function register(command: Command, out: Output): void {
       oneOf("--ranking", ["attribution", "masks"]),
       "attribution",
     )
-    .option("--kicks <n>", "rounds of local search", wholeNumber("--kicks"), 20)
+    .option("--kicks <n>", "rounds of local search, at most", wholeNumber("--kicks"), 120)
     .option("--out <dir>", "folder for the circuits (default: <run>/circuits)");
   engineOptions(command);
   jsonOption(command);
