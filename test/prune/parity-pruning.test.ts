@@ -6,7 +6,7 @@ import type { PairBatch } from "../../src/data/pairs.ts";
 import { importRelease } from "../../src/model/import/release.ts";
 import { Model } from "../../src/model/model.ts";
 import { siteSpecs } from "../../src/model/sites.ts";
-import { CircuitEvaluator } from "../../src/prune/evaluator.ts";
+import { CircuitEvaluator, supports } from "../../src/prune/evaluator.ts";
 import { bisectSize, descending, LearnedMasks, type MaskConfig, topNodes } from "../../src/prune/learned-masks.ts";
 import { MaskedModel } from "../../src/prune/masked-model.ts";
 import { meanActivations } from "../../src/prune/means.ts";
@@ -110,9 +110,9 @@ describe("edges", () => {
   });
 });
 
-describe("circuit evaluator", () => {
-  const evaluator = new CircuitEvaluator(stored.config, stored.params, means, batch);
+describe.runIf(supports(stored.config))("circuit evaluator", () => {
   it.each(cases)("gives the loss of the $name circuit", ({ mask, is }) => {
+    const evaluator = new CircuitEvaluator(stored.config, stored.params, means, batch);
     expectWithin([evaluator.score(mask).loss], [is.task_loss], TOLERANCE.loss, "task loss");
   });
 });
