@@ -3,6 +3,7 @@
 #include <math.h>
 #include <node_api.h>
 #include <string.h>
+#include <algorithm>
 #include <type_traits>
 #include <utility>
 #include "param.h"
@@ -12,7 +13,7 @@ namespace {
 struct Context {
   const Kernels* k;
   int threads;
-  Scratch dense, panels, ptr, idx, val, losses;
+  Scratch dense, panels, ptr, token, val, bounds, unpacked, losses;
   ProjectionScratch projection;
 };
 struct Storage {
@@ -356,21 +357,33 @@ bool norm_backward(Context& c, int kind, View x, DenseParam* weight, DenseParam*
 }
 void copy(Context& c, View x, View out, bool add) { use(c).copy(x, out, add); }
 void sum(Context& c, View a, View b, View out) { use(c).sum(a, b, out); }
-void linear(Context& c, View x, SparseParam* w, DenseParam* bias, View out) {
-  use(c).spmm(w->by_output(), x, value_of(bias), out, false);
+// Scratch of a product with a sparse matrix; false: memory ran out.
+bool spmm_scratch(Context& c, int rows, int columns, size_t nnz, SpmmScratch* s) {
+  s->plan = use(c).spmm_plan(rows, columns, nnz);
+  s->bounds = (int*)c.bounds.need(s->plan.bounds * 4);
+  s->dense = (float*)c.unpacked.need(s->plan.dense * 4);
+  return (s->bounds || !s->plan.bounds) && (s->dense || !s->plan.dense);
 }
-void linear_backward_input(Context& c, View dout, SparseParam* w, View dx, bool add) {
-  use(c).spmm(w->by_input(), dout, nullptr, dx, add);
+bool spmm(Context& c, const Compressed& rows, size_t nnz, View x, const float* bias, View out, bool add) {
+  SpmmScratch scratch;
+  if (!spmm_scratch(c, out.W, x.W, nnz, &scratch)) return false;
+  use(c).spmm(rows, x, bias, out, add, scratch);
+  return true;
+}
+bool linear(Context& c, View x, SparseParam* w, DenseParam* bias, View out) {
+  return spmm(c, w->by_output(), w->nnz, x, value_of(bias), out, false);
+}
+bool linear_backward_input(Context& c, View dout, SparseParam* w, View dx, bool add) {
+  return spmm(c, w->by_input(), w->nnz, dout, nullptr, dx, add);
 }
 bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
   const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
-  const size_t N = (size_t)a.blocks * kBlock;
-  auto* panels = (float*)c.panels.need(N * round_up(b.W, kLaneAlign) * 4);
-  auto* ptr = (int*)c.ptr.need((size_t)a.blocks * (a.W + 1) * 4);
-  auto* idx = (uint16_t*)c.idx.need((N * a.W + 64) * 2);
-  auto* val = (float*)c.val.need((N * a.W + 64) * 4);
-  if (!panels || !ptr || !idx || !val) return false;
-  use(c).outer(a, b, w->grad, w->shape, w->has_grad, panels, ptr, idx, val);
+  const size_t N = (size_t)a.blocks * kBlock, W = std::max(a.W, b.W);
+  const OuterScratch scratch{
+      (float*)c.panels.need(N * round_up((int)W, kLaneAlign) * 4), (int*)c.ptr.need((size_t)a.blocks * (W + 1) * 4),
+      (uint16_t*)c.token.need((N * W + 64) * 2), (float*)c.val.need((N * W + 64) * 4)};
+  if (!scratch.panels || !scratch.ptr || !scratch.token || !scratch.val) return false;
+  use(c).outer(a, b, w->grad, w->shape, w->has_grad, scratch);
   w->has_grad = true;
   return true;
 }
@@ -430,9 +443,10 @@ double unembed_loss(Context& c, View x, SparseParam* unembed, DenseParam* bias, 
   auto* losses = (double*)c.losses.need((size_t)x.blocks * 8);
   float* scratch = nullptr;
   if (!dlogits.data) scratch = (float*)c.dense.need((size_t)x.blocks * unembed->O * kBlock * 4);
-  if (!losses || (!dlogits.data && !scratch)) return -1;
+  SpmmScratch product;
+  if (!losses || (!dlogits.data && !scratch) || !spmm_scratch(c, unembed->O, x.W, unembed->nnz, &product)) return -1;
   use(c).unembed_loss({x, unembed, value_of(bias), value_of(bigram), tokens.data, targets.data, dlogits, counted, scratch,
-                       losses});
+                       losses, product});
   double total = 0;
   for (int b = 0; b < x.blocks; b++) total += losses[b];
   return counted > 0 ? total / counted : 0;

@@ -137,9 +137,10 @@ static void add_rows_backward(View dx, const int* ids, float* dtable, int skippe
 static void unembed_loss(const UnembedArgs& a) {
   const int V = a.unembed->O;
   const float share = a.counted > 0 ? 1.f / a.counted : 0.f;
+  spmm_prepare(a.unembed->by_output(), V, a.x.W, a.product);
   parallel(a.x.blocks, [&](int b) {
     float* z = a.dlogits.data ? a.dlogits.block(b) : a.scratch + (size_t)b * V * kBlock;
-    spmm_block<false>(a.unembed->by_output(), V, a.logits_bias, a.x.block(b), z);
+    spmm_block(a.unembed->by_output(), V, a.x.W, a.logits_bias, a.x.block(b), z, false, a.product);
     if (a.bigram) add_rows_block(a.x, b, z, a.bigram, a.tokens, V);
     double loss = 0;
     for (int t = 0; t < kBlock; t += VL) {

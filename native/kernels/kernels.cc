@@ -6,6 +6,7 @@
 #include "elementwise.h"
 #include "embedding.h"
 #include "norm.h"
+#include "outer.h"
 #include "topk.h"
 
 namespace ISA_NS {
@@ -17,7 +18,7 @@ static const Kernels table = {
 #else
     "plain",
 #endif
-    embed, embed_backward, positions, positions_backward, norm, norm_backward, copy, sum, spmm, outer, bias_backward,
+    embed, embed_backward, positions, positions_backward, norm, norm_backward, copy, sum, spmm_plan, spmm, outer, bias_backward,
     nonlinearity, nonlinearity_backward, abs_topk, abs_topk_backward, mask, mask_backward, patch, patch_backward,
     attention, attention_backward, add_rows, add_row, add_rows_backward, unembed_loss, sum_squares, adam_dense, adam_rows,
 };

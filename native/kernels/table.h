@@ -17,6 +17,17 @@ struct Candidates {
   uint8_t* is_protected;
 };
 
+// How a product with a sparse matrix runs: in `passes` over ranges of `width` columns, or, with none, as a dense matrix.
+struct SpmmPlan {
+  int passes, width;
+  size_t bounds, dense;  // numbers of integers and of floats that it needs
+};
+struct SpmmScratch {
+  SpmmPlan plan;
+  int* bounds;
+  float* dense;
+};
+
 struct UnembedArgs {
   View x;
   const SparseParam* unembed;
@@ -27,6 +38,15 @@ struct UnembedArgs {
   int counted;
   float* scratch;            // V * 64 floats per block when dlogits is null
   double* losses;            // one per block, summed by the caller in order
+  SpmmScratch product;
+};
+
+// Of the dense gradient, for W the larger operand's width, N tokens with padding and B blocks.
+struct OuterScratch {
+  float* panels;    // N * round_up(W, 16)
+  int* ptr;         // B * (W + 1)
+  uint16_t* token;  // N * W and a vector
+  float* val;       // N * W and a vector
 };
 
 struct Kernels {
@@ -40,9 +60,12 @@ struct Kernels {
                         float* dbias, float* scratch);
   void (*copy)(View x, View out, bool add);
   void (*sum)(View a, View b, View out);
-  void (*spmm)(const Compressed& rows, View x, const float* bias, View out, bool add);
-  // dense gradient in panels: grad[r, c] (+)= sum over tokens of a[r] * b[c]; rows of a may be mostly zero
-  void (*outer)(View a, View b, float* grad, Panels shape, bool add, float* panels, int* ptr, uint16_t* idx, float* val);
+  // out (+)= rows x + bias
+  SpmmPlan (*spmm_plan)(int rows, int columns, size_t nonzeros);
+  void (*spmm)(const Compressed& rows, View x, const float* bias, View out, bool add,
+               const SpmmScratch& scratch);
+  // dense gradient in panels: grad[r, c] (+)= sum over tokens of a[r] * b[c]; fastest where one is mostly zero
+  void (*outer)(View a, View b, float* grad, Panels shape, bool add, const OuterScratch& scratch);
   void (*bias_backward)(View dout, float* dbias);
   void (*nonlinearity)(int kind, View x, View out);
   void (*nonlinearity_backward)(int kind, View x, View dout, View dx, bool add);

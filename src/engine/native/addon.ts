@@ -90,8 +90,8 @@ export interface Addon {
   ): boolean;
   copy(c: C, x: A, out: A, add: boolean): void;
   sum(c: C, a: A, b: A, out: A): void;
-  linear(c: C, x: A, w: S, bias: D | null, out: A): void;
-  linearBackwardInput(c: C, dout: A, w: S, dx: A, add: boolean): void;
+  linear(c: C, x: A, w: S, bias: D | null, out: A): boolean;
+  linearBackwardInput(c: C, dout: A, w: S, dx: A, add: boolean): boolean;
   linearBackwardWeight(c: C, x: A, dout: A, w: S): boolean;
   biasBackward(c: C, dout: A, bias: D): void;
   nonlinearity(c: C, kind: number, x: A, out: A): void;

@@ -320,11 +320,11 @@ class NativeEngine implements Engine {
   }
 
   linear(x: Activation, w: SparseParam, bias: DenseParam | null, out: Activation): void {
-    this.addon.linear(this.context, act(x), spa(w), denOrNull(bias), act(out));
+    enough(this.addon.linear(this.context, act(x), spa(w), denOrNull(bias), act(out)));
   }
 
   linearBackwardInput(dout: Activation, w: SparseParam, dx: Activation, add: boolean): void {
-    this.addon.linearBackwardInput(this.context, act(dout), spa(w), act(dx), add);
+    enough(this.addon.linearBackwardInput(this.context, act(dout), spa(w), act(dx), add));
   }
 
   linearBackwardWeight(x: Activation, dout: Activation, w: SparseParam): void {
