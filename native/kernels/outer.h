@@ -180,7 +180,9 @@ static void outer(View a, View b, float* grad, Panels shape, bool add, const Out
       transpose(y.block(blk) + (size_t)p * kPanel * kBlock, kBlock, cols, kBlock, s.panels + panels.row(p, blk * kBlock), w);
     }
   });
-  const int group = lists ? kGroup : kGroup / kDenseRows * kDenseRows;
+  int group = kGroup;  // smaller where threads would have nothing to do
+  while (group > 64 && (x.W + group - 1) / group * np < 4 * pool_threads()) group /= 2;
+  if (!lists) group -= group % kDenseRows;
   parallel((x.W + group - 1) / group * np, [&](int item) {
     const int first = item / np * group, n = x.W - first < group ? x.W - first : group;
     const int p = item % np, w = panels.width(p);
