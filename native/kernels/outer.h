@@ -41,10 +41,12 @@ static void list_block(const float* x, int W, const OuterScratch& s, int b) {
       at += __builtin_popcount(m);
     }
 #else
-    for (int t = 0; t < kBlock; t++) {
+    uint64_t bits = 0;
+    for (int t = 0; t < kBlock; t += VL) bits |= (uint64_t)lane_bits(load(row + t) != all(0.f)) << t;
+    for (; bits; bits &= bits - 1) {
+      const int t = __builtin_ctzll(bits);
       val[at] = row[t];
-      token[at] = (uint16_t)t;
-      at += row[t] != 0.f;
+      token[at++] = (uint16_t)t;
     }
 #endif
   }
