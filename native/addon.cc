@@ -8,12 +8,13 @@
 #include <utility>
 #include "param.h"
 #include "pool.h"
+#include "queue.h"
 
 namespace {
 struct Context {
   const Kernels* k;
   int threads;
-  Scratch dense, panels, ptr, token, val, bounds, unpacked, losses;
+  Scratch dense, panels, ptr, token, val, losses;
   ProjectionScratch projection;
 };
 struct Storage {
@@ -151,14 +152,19 @@ napi_value to_js(napi_env e, Owned<T> owned) {
     napi_get_undefined(e, &v);
     return v;
   }
-  napi_create_external(e, owned.p, [](napi_env, void* p, void*) { free_handle((T*)p); }, nullptr, &v);
+  napi_create_external(e, owned.p, [](napi_env, void* p, void*) {
+    queue_flush();
+    free_handle((T*)p);
+  }, nullptr, &v);
   return v;
 }
 
-template <auto F>
+// How a method stands to queued work: it joins it or leaves it alone, or it must find it done.
+enum Order { kQueued, kAfter };
+template <auto F, Order O>
 struct Method;
-template <class R, class... Args, R (*F)(Args...)>
-struct Method<F> {
+template <class R, class... Args, R (*F)(Args...), Order O>
+struct Method<F, O> {
   template <size_t... I>
   static napi_value apply(napi_env e, napi_value* a, std::index_sequence<I...>) {
     if constexpr (std::is_void_v<R>) {
@@ -172,6 +178,7 @@ struct Method<F> {
     size_t n = sizeof...(Args);
     napi_value a[sizeof...(Args) + 1];
     napi_get_cb_info(e, info, &n, a, nullptr, nullptr);
+    if (O == kAfter) queue_flush();
     return apply(e, a, std::index_sequence_for<Args...>());
   }
 };
@@ -192,7 +199,10 @@ bool supports(int isa) {
 }
 // before any kernel: the pool has the engine's number of threads
 const Kernels& use(Context& c) {
-  if (pool_threads() != c.threads) pool_start(c.threads);
+  if (pool_threads() != c.threads) {
+    queue_flush();
+    pool_start(c.threads);
+  }
   return *c.k;
 }
 double memory_bytes() { return (double)memory_held(); }
@@ -357,17 +367,10 @@ bool norm_backward(Context& c, int kind, View x, DenseParam* weight, DenseParam*
 }
 void copy(Context& c, View x, View out, bool add) { use(c).copy(x, out, add); }
 void sum(Context& c, View a, View b, View out) { use(c).sum(a, b, out); }
-// Scratch of a product with a sparse matrix; false: memory ran out.
-bool spmm_scratch(Context& c, int rows, int columns, size_t nnz, SpmmScratch* s) {
-  s->plan = use(c).spmm_plan(rows, columns, nnz);
-  s->bounds = (int*)c.bounds.need(s->plan.bounds * 4);
-  s->dense = (float*)c.unpacked.need(s->plan.dense * 4);
-  return (s->bounds || !s->plan.bounds) && (s->dense || !s->plan.dense);
-}
 bool spmm(Context& c, const Compressed& rows, size_t nnz, View x, const float* bias, View out, bool add) {
-  SpmmScratch scratch;
-  if (!spmm_scratch(c, out.W, x.W, nnz, &scratch)) return false;
-  use(c).spmm(rows, x, bias, out, add, scratch);
+  SpmmPlan plan = use(c).spmm_plan(out.W, x.W, nnz);
+  if (plan.bytes && !(plan.scratch = queue_scratch(plan.bytes))) return false;
+  use(c).spmm(rows, x, bias, out, add, plan);
   return true;
 }
 bool linear(Context& c, View x, SparseParam* w, DenseParam* bias, View out) {
@@ -443,8 +446,9 @@ double unembed_loss(Context& c, View x, SparseParam* unembed, DenseParam* bias, 
   auto* losses = (double*)c.losses.need((size_t)x.blocks * 8);
   float* scratch = nullptr;
   if (!dlogits.data) scratch = (float*)c.dense.need((size_t)x.blocks * unembed->O * kBlock * 4);
-  SpmmScratch product;
-  if (!losses || (!dlogits.data && !scratch) || !spmm_scratch(c, unembed->O, x.W, unembed->nnz, &product)) return -1;
+  SpmmPlan product = use(c).spmm_plan(unembed->O, x.W, unembed->nnz);
+  if (product.bytes) product.scratch = queue_scratch(product.bytes);
+  if (!losses || (!dlogits.data && !scratch) || (product.bytes && !product.scratch)) return -1;
   use(c).unembed_loss({x, unembed, value_of(bias), value_of(bigram), tokens.data, targets.data, dlogits, counted, scratch,
                        losses, product});
   double total = 0;
@@ -464,22 +468,23 @@ void pair_loss(View logits, Ints right, Ints wrong, View dlogits, Floats losses)
   }
 }
 
-template <auto F>
+template <auto F, Order O>
 void method(napi_env e, napi_value exports, const char* name) {
   napi_value fn;
-  napi_create_function(e, name, NAPI_AUTO_LENGTH, Method<F>::call, nullptr, &fn);
+  napi_create_function(e, name, NAPI_AUTO_LENGTH, Method<F, O>::call, nullptr, &fn);
   napi_set_named_property(e, exports, name, fn);
 }
 }  // namespace
 
 NAPI_MODULE_INIT() {
-#define METHOD(cpp, js) method<cpp>(env, exports, js)
-  METHOD(engine, "engine");
-  METHOD(supports, "supports");
-  METHOD(memory_bytes, "memoryBytes");
-  METHOD(activation, "activation");
-  METHOD(slice, "slice");
-  METHOD(kept_set, "keptSet");
+#define METHOD(cpp, js) method<cpp, kAfter>(env, exports, js)
+#define QUEUED(cpp, js) method<cpp, kQueued>(env, exports, js)
+  QUEUED(engine, "engine");
+  QUEUED(supports, "supports");
+  QUEUED(memory_bytes, "memoryBytes");
+  QUEUED(activation, "activation");
+  QUEUED(slice, "slice");
+  QUEUED(kept_set, "keptSet");
   METHOD(write, "write");
   METHOD(read, "read");
   METHOD(read_kept, "readKept");
@@ -506,8 +511,8 @@ NAPI_MODULE_INIT() {
   METHOD(norm_backward, "normBackward");
   METHOD(copy, "copy");
   METHOD(sum, "sum");
-  METHOD(linear, "linear");
-  METHOD(linear_backward_input, "linearBackwardInput");
+  QUEUED(linear, "linear");
+  QUEUED(linear_backward_input, "linearBackwardInput");
   METHOD(linear_backward_weight, "linearBackwardWeight");
   METHOD(bias_backward, "biasBackward");
   METHOD(nonlinearity, "nonlinearity");

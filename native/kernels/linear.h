@@ -68,45 +68,46 @@ static __attribute__((noinline)) void dense_tile(const float* w, int I, const fl
 // How a product runs. Passes are over ranges of columns whose part of x stays in cache; where most of W is there it is
 // unpacked, and rows share loads.
 static SpmmPlan spmm_plan(int R, int I, size_t nnz) {
-  if (nnz * 2 > (size_t)R * I) return {0, 0, 0, (size_t)R * I};
+  if (nnz * 2 > (size_t)R * I) return {0, 0, (size_t)R * I * 4, nullptr};
   const size_t worth = nnz == 0 ? (size_t)I : ((size_t)kWorthPass * R * I + nnz - 1) / nnz;
   const int width = worth >= (size_t)I || I <= kNear ? I : worth < (size_t)kNear ? kNear : (int)worth;
   const int passes = (I + width - 1) / width;
-  return {passes, width, passes > 1 ? (size_t)(passes + 1) * R : 0, 0};
+  return {passes, width, passes > 1 ? (size_t)(passes + 1) * R * 4 : 0, nullptr};
 }
 
 // Before the blocks: bounds[c * R + r] becomes the first entry of row r whose column is at least c * width.
-static void spmm_prepare(const Compressed& rows, int R, int I, const SpmmScratch& s) {
-  const int chunk = 64, passes = s.plan.passes;
+static void spmm_prepare(const Compressed& rows, int R, int I, const SpmmPlan& plan) {
+  const int chunk = 64, passes = plan.passes;
   if (passes == 1) return;
+  int* bounds = (int*)plan.scratch;
   parallel((R + chunk - 1) / chunk, [&](int item) {
     for (int r = item * chunk; r < R && r < (item + 1) * chunk; r++) {
       int p = rows.ptr[r];
       const int end = rows.ptr[r + 1];
       if (passes == 0) {
-        float* row = s.dense + (size_t)r * I;
+        float* row = (float*)plan.scratch + (size_t)r * I;
         for (int i = 0; i < I; i++) row[i] = 0.f;
         for (; p < end; p++) row[rows.idx[p]] = rows.val[p];
         continue;
       }
       for (int c = 0; c < passes; c++) {
-        while (p < end && rows.idx[p] < c * s.plan.width) p++;
-        s.bounds[(size_t)c * R + r] = p;
+        while (p < end && rows.idx[p] < c * plan.width) p++;
+        bounds[(size_t)c * R + r] = p;
       }
-      s.bounds[(size_t)passes * R + r] = end;
+      bounds[(size_t)passes * R + r] = end;
     }
   });
 }
 
 // out (+)= rows x + bias for the tokens of one block
 static void spmm_block(const Compressed& rows, int R, int I, const float* bias, const float* x, float* out, bool add,
-                       const SpmmScratch& s) {
-  const int passes = s.plan.passes;
+                       const SpmmPlan& plan) {
+  const int passes = plan.passes;
   if (passes == 0) {
     for (int part = 0; part < kBlock; part += kShareTokens * VL) {
       int r = 0;
       for (; r < R;) {
-        const float *w = s.dense + (size_t)r * I, *b = bias ? bias + r : nullptr;
+        const float *w = (const float*)plan.scratch + (size_t)r * I, *b = bias ? bias + r : nullptr;
         float* o = out + (size_t)r * kBlock + part;
         if (r + kShare <= R) {
           dense_tile<kShare>(w, I, b, add, x + part, o);
@@ -121,15 +122,15 @@ static void spmm_block(const Compressed& rows, int R, int I, const float* bias, 
   }
   for (int part = 0; part < kBlock; part += kTile)
     for (int c = 0; c < passes; c++) {
-      const int* from = passes > 1 ? s.bounds + (size_t)c * R : rows.ptr;
+      const int* from = passes > 1 ? (const int*)plan.scratch + (size_t)c * R : rows.ptr;
       const int* to = passes > 1 ? from + R : rows.ptr + 1;
       spmm_tile(rows, from, to, R, c == 0 ? bias : nullptr, add || c > 0, x + part, out + part);
     }
 }
 
-static void spmm(const Compressed& rows, View x, const float* bias, View out, bool add, const SpmmScratch& s) {
-  spmm_prepare(rows, out.W, x.W, s);
-  parallel(x.blocks, [&](int b) { spmm_block(rows, out.W, x.W, bias, x.block(b), out.block(b), add, s); });
+static void spmm(Compressed rows, View x, const float* bias, View out, bool add, SpmmPlan plan) {
+  spmm_prepare(rows, out.W, x.W, plan);
+  local(x.blocks, [=](int b) { spmm_block(rows, out.W, x.W, bias, x.block(b), out.block(b), add, plan); });
 }
 
 static void bias_backward(View dout, float* dbias) {

@@ -18,14 +18,11 @@ struct Candidates {
 };
 
 // How a product with a sparse matrix runs: in `passes` over ranges of `width` columns, or, with none, as a dense matrix.
+// `scratch` holds the bounds of the passes or the dense matrix.
 struct SpmmPlan {
   int passes, width;
-  size_t bounds, dense;  // numbers of integers and of floats that it needs
-};
-struct SpmmScratch {
-  SpmmPlan plan;
-  int* bounds;
-  float* dense;
+  size_t bytes;  // of scratch
+  void* scratch;
 };
 
 struct UnembedArgs {
@@ -38,7 +35,7 @@ struct UnembedArgs {
   int counted;
   float* scratch;            // V * 64 floats per block when dlogits is null
   double* losses;            // one per block, summed by the caller in order
-  SpmmScratch product;
+  SpmmPlan product;
 };
 
 // Of the dense gradient, for W the larger operand's width, N tokens with padding and B blocks.
@@ -62,8 +59,7 @@ struct Kernels {
   void (*sum)(View a, View b, View out);
   // out (+)= rows x + bias
   SpmmPlan (*spmm_plan)(int rows, int columns, size_t nonzeros);
-  void (*spmm)(const Compressed& rows, View x, const float* bias, View out, bool add,
-               const SpmmScratch& scratch);
+  void (*spmm)(Compressed rows, View x, const float* bias, View out, bool add, SpmmPlan plan);
   // dense gradient in panels: grad[r, c] (+)= sum over tokens of a[r] * b[c]; fastest where one is mostly zero
   void (*outer)(View a, View b, float* grad, Panels shape, bool add, const OuterScratch& scratch);
   void (*bias_backward)(View dout, float* dbias);
