@@ -5,6 +5,8 @@
 #include <string.h>
 #include <type_traits>
 #include <utility>
+#include "kernels/table.h"
+#include "optimizer.h"
 #include "param.h"
 #include "pool.h"
 
@@ -13,7 +15,7 @@ struct Context {
   const Kernels* k;
   int threads;
   Scratch dense, panels, ptr, idx, val, losses;
-  ProjectionScratch projection;
+  OptimizerScratch optimizer;
 };
 struct Storage {
   View view;
@@ -271,14 +273,13 @@ float* field_of(SparseParam* p, int field) {
   return fields[field];
 }
 void read_dense(DenseParam* p, int field, Floats out) {
-  if (field == 1 && !p->has_grad)
-    memset(out.data, 0, p->size * 4);
-  else
-    memcpy(out.data, field_of(p, field), p->size * 4);
+  memcpy(out.data, field_of(p, field), p->size * 4);
+  for (int r = 0; r < p->rows && field == 1; r++)
+    if (!p->written[r]) memset(out.data + (size_t)r * p->cols, 0, (size_t)p->cols * 4);
 }
 void write_dense(DenseParam* p, int field, Floats in) {
   memcpy(field_of(p, field), in.data, p->size * 4);
-  if (field == 1) p->has_grad = true;
+  if (field == 1) memset(p->written, 1, p->rows);
 }
 void read_sparse(SparseParam* p, int field, Floats out) {
   if (field == 0)
@@ -304,29 +305,28 @@ double nonzeros_dense(DenseParam* p) {
   for (size_t i = 0; i < p->size; i++) n += p->value[i] != 0.f;
   return (double)n;
 }
-void clear_dense(DenseParam* p) { p->has_grad = false; }
+void clear_dense(DenseParam* p) { memset(p->written, 0, p->rows); }
 void clear_sparse(SparseParam* p) { p->has_grad = false; }
-double squares_dense(Context& c, DenseParam* p) { return p->has_grad ? use(c).sum_squares(p->grad, p->size) : 0.0; }
-double squares_sparse(Context& c, SparseParam* p) {
-  return p->has_grad ? use(c).sum_squares(p->grad, p->shape.size()) : 0.0;
-}
+double squares_dense(Context& c, DenseParam* p) { return dense_squares(use(c), *p, c.optimizer); }
+double squares_sparse(Context& c, SparseParam* p) { return sparse_squares(use(c), *p, c.optimizer); }
 AdamArgs adam_args(double scale, double lr, double b1, double b2, double eps, double c1, double c2) {
   return {(float)scale, (float)lr, (float)b1, (float)b2, (float)eps, (float)c1, (float)c2};
 }
-void adam_dense(Context& c, DenseParam* p, double scale, double lr, double b1, double b2, double eps, double c1, double c2,
+bool adam_dense(Context& c, DenseParam* p, double scale, double lr, double b1, double b2, double eps, double c1, double c2,
                 double decay, double keep) {
-  dense_adam(use(c), *p, adam_args(scale, lr, b1, b2, eps, c1, c2), {(long)keep, 0, (float)decay});
+  return dense_adam(use(c), *p, adam_args(scale, lr, b1, b2, eps, c1, c2), {(long)keep, 0, (float)decay}, c.optimizer);
 }
 bool adam_sparse(Context& c, SparseParam* p, double scale, double lr, double b1, double b2, double eps, double c1,
                  double c2, double decay, double keep, int protect) {
   return sparse_adam(use(c), *p, adam_args(scale, lr, b1, b2, eps, c1, c2), {(long)keep, protect, (float)decay},
-                     c.projection);
+                     c.optimizer);
 }
 // A gradient about to be added to: zero unless it already holds one.
 float* open_grad(DenseParam* p) {
   if (!p) return nullptr;
-  if (!p->has_grad) memset(p->grad, 0, p->size * 4);
-  p->has_grad = true;
+  for (int r = 0; r < p->rows; r++)
+    if (!p->written[r]) memset(p->grad + (size_t)r * p->cols, 0, (size_t)p->cols * 4);
+  memset(p->written, 1, p->rows);
   return p->grad;
 }
 
@@ -336,9 +336,8 @@ void embed(Context& c, SparseParam* table, Ints ids, View out) { use(c).embed(ta
 bool embed_backward(Context& c, View dout, Ints ids, SparseParam* table) {
   auto* scratch = (float*)c.dense.need((size_t)dout.blocks * kBlock * round_up(dout.W, 16) * 4);
   if (!scratch) return false;
-  if (!table->has_grad) memset(table->grad, 0, table->shape.size() * 4);
+  use(c).embed_backward(dout, ids.data, table->grad, table->shape, table->has_grad, scratch);
   table->has_grad = true;
-  use(c).embed_backward(dout, ids.data, table->grad, table->shape, scratch);
   return true;
 }
 void positions(Context& c, DenseParam* table, View out) { use(c).positions(table->value, out); }
@@ -405,8 +404,20 @@ bool attention_backward(Context& c, View q, View k, View v, DenseParam* sink, in
 }
 void add_rows(Context& c, View x, DenseParam* table, Ints ids) { use(c).add_rows(x, table->value, ids.data); }
 void add_row(Context& c, View x, DenseParam* row) { use(c).add_row(x, row->value); }
-void add_rows_backward(Context& c, View dx, Ints ids, DenseParam* table) {
-  use(c).add_rows_backward(dx, ids.data, open_grad(table), table->rows - 1);
+// Only rows of tokens that occur are written: of a bigram table most are not.
+bool add_rows_backward(Context& c, View dx, Ints ids, DenseParam* table) {
+  const int skipped = table->rows - 1;
+  auto* fresh = (int*)c.ptr.need((size_t)table->rows * 4);
+  if (!fresh) return false;
+  int fresh_rows = 0;
+  for (size_t i = 0; i < ids.length; i++) {
+    const int row = ids.data[i];
+    if (row == skipped || table->written[row]) continue;
+    table->written[row] = 1;
+    fresh[fresh_rows++] = row;
+  }
+  use(c).add_rows_backward(dx, ids.data, table->grad, skipped, fresh, fresh_rows);
+  return true;
 }
 void gather_tokens(View x, Ints index, View out) {
   for (int b = 0; b < out.blocks; b++)

@@ -26,18 +26,21 @@ static void embed(const Compressed& rows, const int* ids, View out) {
 }
 
 // scratch: token-major copy of dout, blocks * 64 * round_up(W, 16) floats
-static void embed_backward(View dout, const int* ids, float* grad, Panels shape, float* scratch) {
+static void embed_backward(View dout, const int* ids, float* grad, Panels shape, bool add, float* scratch) {
   const int ld = round_up(dout.W, 16);
   parallel(dout.blocks, [&](int b) {
     transpose(dout.block(b), kBlock, dout.W, kBlock, scratch + (size_t)b * kBlock * ld, ld);
   });
-  parallel(shape.count(), [&](int p) {
-    const int w = shape.width(p);
+  const int width = 64, per = kPanel / width;  // columns of a thread, so that tokens add in order
+  parallel(shape.count() * per, [&](int item) {
+    const int p = item / per, c0 = item % per * width, w = shape.width(p), c1 = w < c0 + width ? w : c0 + width;
+    for (int r = 0; r < shape.rows && !add; r++)
+      for (int c = c0; c < c1; c += VL) store(grad + shape.row(p, r) + c, all(0.f));
     for (int b = 0; b < dout.B; b++)
       for (int t = 0; t < dout.T; t++) {
         float* g = grad + shape.row(p, ids[b * dout.T + t]);
         const float* d = scratch + (size_t)dout.token(b, t) * ld + p * kPanel;
-        for (int c = 0; c < w; c += VL) store(g + c, load(g + c) + load(d + c));
+        for (int c = c0; c < c1; c += VL) store(g + c, load(g + c) + load(d + c));
       }
   });
 }
@@ -102,11 +105,12 @@ static void add_row(View x, const float* row) {
 
 // Row `skipped` of the table gets nothing: the last one, as in the release. Parallel over columns, so that tokens add in
 // order.
-static void add_rows_backward(View dx, const int* ids, float* dtable, int skipped) {
+static void add_rows_backward(View dx, const int* ids, float* dtable, int skipped, const int* fresh, int fresh_rows) {
   const int V = dx.W, width = 128, chunks = (V + width - 1) / width;
   parallel(chunks, [&](int chunk) {
     const int c0 = chunk * width, c1 = c0 + width < V ? c0 + width : V;
     float turned[256];
+    for (int i = 0; i < fresh_rows; i++) __builtin_memset(dtable + (size_t)fresh[i] * V + c0, 0, (size_t)(c1 - c0) * 4);
     for (int b = 0; b < dx.blocks; b++)
       for (int t = 0; t < kBlock; t += 16) {
         float* row[16];

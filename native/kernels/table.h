@@ -9,7 +9,8 @@ struct AdamArgs {
   float grad_scale, lr, beta1, beta2, eps, correction1, correction2;
 };
 
-// Entries of a chunk of rows that may survive the projection: the protected ones and those of at least `threshold`.
+// Entries of a chunk of rows that may survive the projection: the protected ones and those whose magnitude (as the bits of
+// a float) is at least `limit`.
 struct Candidates {
   int* row_ptr;    // (rows + 1)
   uint16_t* col;
@@ -32,7 +33,7 @@ struct UnembedArgs {
 struct Kernels {
   const char* name;
   void (*embed)(const Compressed& rows, const int* ids, View out);
-  void (*embed_backward)(View dout, const int* ids, float* grad, Panels shape, float* scratch);
+  void (*embed_backward)(View dout, const int* ids, float* grad, Panels shape, bool add, float* scratch);
   void (*positions)(const float* table, View out);
   void (*positions_backward)(View dout, float* dtable);
   void (*norm)(int kind, View x, const float* weight, const float* bias, View out, View stats);
@@ -57,14 +58,15 @@ struct Kernels {
                              View dk, View dv, float* dsinks);
   void (*add_rows)(View x, const float* table, const int* ids);
   void (*add_row)(View x, const float* row);
-  void (*add_rows_backward)(View dx, const int* ids, float* dtable, int skipped);
+  // rows `fresh` are set to zero first
+  void (*add_rows_backward)(View dx, const int* ids, float* dtable, int skipped, const int* fresh, int fresh_rows);
   void (*unembed_loss)(const UnembedArgs& args);
   double (*sum_squares)(const float* x, size_t n);
   void (*adam_dense)(const AdamArgs& a, float* w, const float* g, float* m, float* v, size_t n);
-  // Adam of rows [r0, r1) of the primary orientation. `update` false recomputes the candidates of a step already taken.
-  // Returns the number of candidates.
-  int (*adam_rows)(const AdamArgs& a, const SparseParam& p, int r0, int r1, bool update, float threshold, int protect,
-                   float* row, Candidates out);
+  // Adam of rows [r0, r1) of the primary orientation, and which entries may survive the projection. `update` false: the
+  // candidates of a step already taken. `x` has room for the rows' values. Returns the number of candidates.
+  int (*adam_rows)(const AdamArgs& a, const SparseParam& p, int r0, int r1, bool update, int limit, int protect, float* x,
+                   Candidates out);
 };
 
 const Kernels* kernels_avx512();

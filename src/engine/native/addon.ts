@@ -56,7 +56,7 @@ export interface Addon {
     correction2: number,
     decay: number,
     keep: number,
-  ): void;
+  ): boolean;
   adamSparse(
     c: C,
     p: S,
@@ -120,7 +120,7 @@ export interface Addon {
   ): boolean;
   addRows(c: C, x: A, table: D, ids: Int32Array): void;
   addRow(c: C, x: A, row: D): void;
-  addRowsBackward(c: C, dx: A, ids: Int32Array, table: D): void;
+  addRowsBackward(c: C, dx: A, ids: Int32Array, table: D): boolean;
   gatherTokens(x: A, index: Int32Array, out: A): void;
   gatherTokensBackward(dout: A, index: Int32Array, dx: A): void;
   pairLoss(logits: A, right: Int32Array, wrong: Int32Array, dlogits: A | null, losses: Float32Array): void;

@@ -217,18 +217,20 @@ class NativeEngine implements Engine {
     const decay = s.weightDecay * s.lr;
     const keep = s.keep ?? -1;
     if (p.kind === "dense") {
-      this.addon.adamDense(
-        this.context,
-        den(p),
-        s.gradScale,
-        s.lr,
-        s.beta1,
-        s.beta2,
-        s.eps,
-        s.correction1,
-        s.correction2,
-        decay,
-        keep,
+      enough(
+        this.addon.adamDense(
+          this.context,
+          den(p),
+          s.gradScale,
+          s.lr,
+          s.beta1,
+          s.beta2,
+          s.eps,
+          s.correction1,
+          s.correction2,
+          decay,
+          keep,
+        ),
       );
       return;
     }
@@ -429,7 +431,7 @@ class NativeEngine implements Engine {
   }
 
   addRowsBackward(dx: Activation, ids: Int32Array, table: DenseParam): void {
-    this.addon.addRowsBackward(this.context, act(dx), ids, den(table));
+    enough(this.addon.addRowsBackward(this.context, act(dx), ids, den(table)));
   }
 
   gatherTokens(x: Activation, index: Int32Array, out: Activation): void {
