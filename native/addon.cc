@@ -404,19 +404,20 @@ bool attention_backward(Context& c, View q, View k, View v, DenseParam* sink, in
 }
 void add_rows(Context& c, View x, DenseParam* table, Ints ids) { use(c).add_rows(x, table->value, ids.data); }
 void add_row(Context& c, View x, DenseParam* row) { use(c).add_row(x, row->value); }
-// Only rows of tokens that occur are written: of a bigram table most are not.
+// Only rows of tokens that occur are written: of a bigram table most are not. The last row gets nothing.
 bool add_rows_backward(Context& c, View dx, Ints ids, DenseParam* table) {
-  const int skipped = table->rows - 1;
-  auto* fresh = (int*)c.ptr.need((size_t)table->rows * 4);
-  if (!fresh) return false;
-  int fresh_rows = 0;
+  auto* places = (int*)c.ptr.need(ids.length * 4);
+  if (!places) return false;
   for (size_t i = 0; i < ids.length; i++) {
     const int row = ids.data[i];
-    if (row == skipped || table->written[row]) continue;
-    table->written[row] = 1;
-    fresh[fresh_rows++] = row;
+    if (row == table->rows - 1) {
+      places[i] = -1;
+    } else {
+      places[i] = 2 * row + !table->written[row];
+      table->written[row] = 1;
+    }
   }
-  use(c).add_rows_backward(dx, ids.data, table->grad, skipped, fresh, fresh_rows);
+  use(c).add_rows_backward(dx, places, table->grad);
   return true;
 }
 void gather_tokens(View x, Ints index, View out) {

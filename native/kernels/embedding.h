@@ -103,21 +103,21 @@ static void add_row(View x, const float* row) {
   });
 }
 
-// Row `skipped` of the table gets nothing: the last one, as in the release. Parallel over columns, so that tokens add in
-// order.
-static void add_rows_backward(View dx, const int* ids, float* dtable, int skipped, const int* fresh, int fresh_rows) {
+// Parallel over columns, so that tokens add in order.
+static void add_rows_backward(View dx, const int* places, float* dtable) {
   const int V = dx.W, width = 128, chunks = (V + width - 1) / width;
   parallel(chunks, [&](int chunk) {
     const int c0 = chunk * width, c1 = c0 + width < V ? c0 + width : V;
     float turned[256];
-    for (int i = 0; i < fresh_rows; i++) __builtin_memset(dtable + (size_t)fresh[i] * V + c0, 0, (size_t)(c1 - c0) * 4);
     for (int b = 0; b < dx.blocks; b++)
       for (int t = 0; t < kBlock; t += 16) {
         float* row[16];
+        vf keep[16];  // all bits: add to what is there; none: replace it
         bool some = false;
         for (int i = 0; i < 16; i++) {
-          int n = source(dx, b * kBlock + t + i);
-          row[i] = n < 0 || ids[n] == skipped ? nullptr : dtable + (size_t)ids[n] * V;
+          const int n = source(dx, b * kBlock + t + i), place = n < 0 ? -1 : places[n];
+          row[i] = place < 0 ? nullptr : dtable + (size_t)(place >> 1) * V;
+          keep[i] = (vf)alli(place & 1 ? 0 : -1);
           some |= row[i] != nullptr;
         }
         if (!some) continue;
@@ -127,11 +127,15 @@ static void add_rows_backward(View dx, const int* ids, float* dtable, int skippe
             transpose16(in, kBlock, turned, 16);
             for (int i = 0; i < 16; i++)
               if (row[i])
-                for (int j = 0; j < 16; j += VL) store(row[i] + c + j, load(row[i] + c + j) + load(turned + i * 16 + j));
+                for (int j = 0; j < 16; j += VL) {
+                  float* to = row[i] + c + j;
+                  store(to, (vf)((vi)load(to) & (vi)keep[i]) + load(turned + i * 16 + j));
+                }
           } else {
             for (int i = 0; i < 16; i++)
               if (row[i])
-                for (int j = 0; c + j < c1; j++) row[i][c + j] += in[(size_t)j * kBlock + i];
+                for (int j = 0; c + j < c1; j++)
+                  row[i][c + j] = (((vi)keep[i])[0] ? row[i][c + j] : 0.f) + in[(size_t)j * kBlock + i];
           }
         }
       }

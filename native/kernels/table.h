@@ -58,8 +58,8 @@ struct Kernels {
                              View dk, View dv, float* dsinks);
   void (*add_rows)(View x, const float* table, const int* ids);
   void (*add_row)(View x, const float* row);
-  // rows `fresh` are set to zero first
-  void (*add_rows_backward)(View dx, const int* ids, float* dtable, int skipped, const int* fresh, int fresh_rows);
+  // places: of each token, twice the row to add to, plus 1 where it is the row's first; -1: none
+  void (*add_rows_backward)(View dx, const int* places, float* dtable);
   void (*unembed_loss)(const UnembedArgs& args);
   double (*sum_squares)(const float* x, size_t n);
   void (*adam_dense)(const AdamArgs& a, float* w, const float* g, float* m, float* v, size_t n);
