@@ -62,7 +62,7 @@ struct Compressed {
 
 // A weight matrix (O, I). It is stored in its primary orientation (rows = the neurons or channels whose largest entries
 // are protected: outputs, or inputs when `transposed`), and compressed along the other axis too.
-// grad, m, v are dense in panels of the primary orientation.
+// grad, m and v are dense in panels of the primary orientation.
 struct SparseParam {
   int O, I;
   bool transposed, protect;
@@ -70,7 +70,9 @@ struct SparseParam {
   Compressed primary, secondary;
   size_t capacity, nnz;
   float *grad, *m, *v;
-  bool has_grad;
+  float* kept_grad;          // of the stored entries alone, in the primary order; made when first needed
+  size_t kept_capacity;
+  bool has_grad, has_kept;   // which of the two holds the gradient
   // Magnitude of the smallest kept entry of the last projection (0 = unknown), and the part of it that the next one is
   // expected to reach. They change its speed, never its result.
   float threshold, margin;

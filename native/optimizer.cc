@@ -106,23 +106,30 @@ long find_cut(const Chunks& chunks, const Bins& bins, long left, OptimizerScratc
 }
 
 // The candidates that are protected or up to the cut become the parameter's entries.
-bool store_entries(const Chunks& chunks, SparseParam& p, const Entry& cut, float decay, OptimizerScratch& scratch) {
+bool store_entries(const Chunks& chunks, SparseParam& p, const Entry& cut, const Projection& how,
+                   OptimizerScratch& scratch) {
   parallel(chunks.count, [&](int chunk) {  // compact in place
     const Candidates c = chunks.list(chunk);
     const int first = chunks.first(chunk), rows = chunks.rows(chunk);
     auto stays = [&](int r, int q) {
       const int m = magnitude(c.val[q]);
-      return c.is_protected[q] || m > cut.magnitude ||
-             (m == cut.magnitude && chunks.index(first + r, c.col[q]) <= cut.index);
+      return m > 0 && (c.is_protected[q] || m > cut.magnitude ||
+                       (m == cut.magnitude && chunks.index(first + r, c.col[q]) <= cut.index));
     };
     int n = 0;
     for (int r = 0, q = 0; r < rows; r++) {
       const int end = c.row_ptr[r + 1];
       c.row_ptr[r] = n;
       for (; q < end; q++) {
-        c.col[n] = c.col[q];
+        const int col = c.col[q];
+        const bool stay = stays(r, q);
+        c.col[n] = (uint16_t)col;
         c.val[n] = c.val[q];
-        n += stays(r, q);
+        n += stay;
+        if (stay || !how.kept_only) continue;
+        const size_t at = p.shape.row(col / kPanel, first + r) + col % kPanel;
+        p.m[at] *= how.dropped_m;
+        p.v[at] *= how.dropped_v;
       }
     }
     c.row_ptr[rows] = n;
@@ -141,7 +148,7 @@ bool store_entries(const Chunks& chunks, SparseParam& p, const Entry& cut, float
     const int first = chunks.first(chunk), rows = chunks.rows(chunk), base = chunks.listed[chunk];
     for (int r = 0; r < rows; r++) p.primary.ptr[first + r] = base + c.row_ptr[r];
     memcpy(p.primary.idx + base, c.col, (size_t)c.row_ptr[rows] * 2);
-    for (int q = 0; q < c.row_ptr[rows]; q++) p.primary.val[base + q] = c.val[q] - decay * c.val[q];
+    for (int q = 0; q < c.row_ptr[rows]; q++) p.primary.val[base + q] = c.val[q] - how.decay * c.val[q];
   });
   p.primary.ptr[p.shape.rows] = (int)nnz;
   return build_secondary(p, scratch.places);
@@ -162,10 +169,10 @@ void runs(const DenseParam& p, size_t start, size_t end, const Body& body) {
   }
 }
 
-// The sum of sum(start, end) over the parts of [0, n), added in order.
+// The sum of sum(start, end) over parts of [0, n), added in order.
 template <class Sum>
-double in_order(size_t n, OptimizerScratch& scratch, const Sum& sum) {
-  const size_t part = 1 << 16, parts = (n + part - 1) / part;
+double in_order(size_t n, size_t part, OptimizerScratch& scratch, const Sum& sum) {
+  const size_t parts = (n + part - 1) / part;
   auto* sums = (double*)scratch.sums.need(parts * 8);
   if (!sums) return -1;
   parallel((int)parts, [&](int i) { sums[i] = sum(i * part, std::min(n, (i + 1) * part)); });
@@ -191,15 +198,24 @@ bool sparse_adam(const Kernels& k, SparseParam& p, const AdamArgs& a, Projection
                       (uint8_t*)scratch.flags.need(count * room),
                       (int*)scratch.counts.need((size_t)count * 4)};
   if (!values || !chunks.row_ptr || !chunks.col || !chunks.val || !chunks.flag || !chunks.listed) return false;
+  if (how.kept_only && p.has_grad) {  // a gradient of the other kind, which training does not give
+    if (!kept_reserve(p)) return false;
+    kept_from_panels(p, false);
+    p.has_kept = true;
+  } else if (!how.kept_only && p.has_kept && !p.has_grad) {
+    panels_from_kept(p);
+    p.has_grad = true;
+  }
   const size_t size = (size_t)R * C;
   const bool cutting = how.keep >= 0 && (size_t)how.keep < size;
   const int protect = cutting && p.protect ? std::min(how.protect, C) : 0;
   const long left = cutting ? how.keep - (long)R * protect : (long)size;
   auto gather = [&](bool update, int limit) {
     parallel(count, [&](int chunk) {
-      const int r0 = chunks.first(chunk);
+      const int r0 = chunks.first(chunk), r1 = r0 + chunks.rows(chunk);
       float* x = values + (size_t)pool_thread() * per * padded;
-      chunks.listed[chunk] = k.adam_rows(a, p, r0, r0 + chunks.rows(chunk), update, limit, protect, x, chunks.list(chunk));
+      chunks.listed[chunk] = how.kept_only ? k.adam_kept(a, p, r0, r1, protect, chunks.list(chunk))
+                                           : k.adam_rows(a, p, r0, r1, update, limit, protect, x, chunks.list(chunk));
     });
   };
   Entry cut{0, SIZE_MAX};  // the last that stays
@@ -207,7 +223,7 @@ bool sparse_adam(const Kernels& k, SparseParam& p, const AdamArgs& a, Projection
     cut = {kLargest, 0};  // the protected fill the budget
     gather(true, kLargest);
   } else if (cutting) {
-    float predicted = p.threshold * p.margin;
+    float predicted = how.kept_only ? 0.f : p.threshold * p.margin;
     gather(true, magnitude(predicted));
     for (bool failed = false;; failed = true) {
       const long listed = find_cut(chunks, Bins(magnitude(predicted)), left, scratch, cut);
@@ -222,7 +238,7 @@ bool sparse_adam(const Kernels& k, SparseParam& p, const AdamArgs& a, Projection
   } else {
     gather(true, 0);
   }
-  return store_entries(chunks, p, cut, how.decay, scratch);
+  return store_entries(chunks, p, cut, how, scratch);
 }
 
 bool dense_adam(const Kernels& k, DenseParam& p, const AdamArgs& a, Projection how, OptimizerScratch& scratch) {
@@ -245,12 +261,27 @@ bool dense_adam(const Kernels& k, DenseParam& p, const AdamArgs& a, Projection h
 }
 
 double sparse_squares(const Kernels& k, const SparseParam& p, OptimizerScratch& scratch) {
+  const float* g = p.has_grad ? p.grad : p.kept_grad;
+  const size_t size = p.has_grad ? p.shape.size() : p.has_kept ? p.nnz : 0;
+  return in_order(size, 1 << 16, scratch, [&](size_t start, size_t end) { return k.sum_squares(g + start, end - start); });
+}
+
+double kept_squares(const SparseParam& p, OptimizerScratch& scratch) {
   if (!p.has_grad) return 0;
-  return in_order(p.shape.size(), scratch, [&](size_t start, size_t end) { return k.sum_squares(p.grad + start, end - start); });
+  return in_order(p.shape.rows, 64, scratch, [&](size_t r0, size_t r1) {
+    double total = 0;
+    for (size_t r = r0; r < r1; r++)
+      for (int q = p.primary.ptr[r]; q < p.primary.ptr[r + 1]; q++) {
+        const int c = p.primary.idx[q];
+        const float g = p.grad[p.shape.row(c / kPanel, (int)r) + c % kPanel];
+        total += (double)g * g;
+      }
+    return total;
+  });
 }
 
 double dense_squares(const Kernels& k, const DenseParam& p, OptimizerScratch& scratch) {
-  return in_order(p.size, scratch, [&](size_t start, size_t end) {
+  return in_order(p.size, 1 << 16, scratch, [&](size_t start, size_t end) {
     double total = 0;
     runs(p, start, end, [&](size_t from, size_t to, bool written) {
       if (written) total += k.sum_squares(p.grad + from, to - from);

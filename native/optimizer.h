@@ -8,6 +8,9 @@ struct Projection {
   long keep;    // entries to keep; negative: all
   int protect;  // j, entries of each primary row kept first; 0: none
   float decay;  // p -= decay * p afterwards
+  // Only stored entries have a gradient and are updated; the moments of those that the projection drops are multiplied.
+  bool kept_only;
+  float dropped_m, dropped_v;
 };
 // Buffers shared by all parameters of an engine.
 struct OptimizerScratch {
@@ -17,4 +20,6 @@ struct OptimizerScratch {
 bool sparse_adam(const Kernels& k, SparseParam& p, const AdamArgs& a, Projection how, OptimizerScratch& scratch);
 bool dense_adam(const Kernels& k, DenseParam& p, const AdamArgs& a, Projection how, OptimizerScratch& scratch);
 double sparse_squares(const Kernels& k, const SparseParam& p, OptimizerScratch& scratch);
+// of a dense gradient, at the stored entries
+double kept_squares(const SparseParam& p, OptimizerScratch& scratch);
 double dense_squares(const Kernels& k, const DenseParam& p, OptimizerScratch& scratch);

@@ -23,6 +23,14 @@ bool sparse_reserve(SparseParam& p, size_t nnz) {
   return true;
 }
 
+bool kept_reserve(SparseParam& p) {
+  if (p.nnz <= p.kept_capacity) return true;
+  memory_give(p.kept_grad, p.kept_capacity * 4);
+  p.kept_grad = floats(p.capacity);
+  p.kept_capacity = p.kept_grad ? p.capacity : 0;
+  return p.kept_grad != nullptr;
+}
+
 // A counting sort: each range of rows counts its columns, and then knows where its entries go.
 bool build_secondary(SparseParam& p, Scratch& scratch) {
   const int R = p.shape.rows, C = p.shape.cols;
@@ -107,6 +115,7 @@ void sparse_free(SparseParam* p) {
     memory_give(c->idx, p->capacity * 2);
     memory_give(c->val, p->capacity * 4);
   }
+  memory_give(p->kept_grad, p->kept_capacity * 4);
   for (float* x : {p->grad, p->m, p->v}) memory_give(x, p->shape.size() * 4);
   delete p;
 }
@@ -155,4 +164,32 @@ void panels_get(const SparseParam& p, const float* panels, float* dense) {
       const float x = panels[p.shape.row(c / kPanel, r) + c % kPanel];
       (p.transposed ? dense[(size_t)c * p.I + r] : dense[(size_t)r * p.I + c]) = x;
     }
+}
+
+void kept_get(const SparseParam& p, float* dense) {
+  memset(dense, 0, (size_t)p.O * p.I * 4);
+  if (!p.has_kept) return;
+  for (int r = 0; r < p.shape.rows; r++)
+    for (int q = p.primary.ptr[r]; q < p.primary.ptr[r + 1]; q++) {
+      const size_t c = p.primary.idx[q];
+      dense[p.transposed ? c * p.I + r : (size_t)r * p.I + c] = p.kept_grad[q];
+    }
+}
+
+void kept_from_panels(SparseParam& p, bool add) {
+  const int rows = 64;
+  parallel((p.shape.rows + rows - 1) / rows, [&](int part) {
+    for (int r = part * rows; r < std::min(p.shape.rows, (part + 1) * rows); r++)
+      for (int q = p.primary.ptr[r]; q < p.primary.ptr[r + 1]; q++) {
+        const int c = p.primary.idx[q];
+        p.kept_grad[q] = (add ? p.kept_grad[q] : 0.f) + p.grad[p.shape.row(c / kPanel, r) + c % kPanel];
+      }
+  });
+}
+
+void panels_from_kept(SparseParam& p) {
+  memset(p.grad, 0, p.shape.size() * 4);
+  for (int r = 0; r < p.shape.rows; r++)
+    for (int q = p.primary.ptr[r]; q < p.primary.ptr[r + 1]; q++)
+      p.grad[p.shape.row(p.primary.idx[q] / kPanel, r) + p.primary.idx[q] % kPanel] = p.kept_grad[q];
 }

@@ -14,8 +14,14 @@ bool sparse_set(SparseParam& p, const float* dense);
 void sparse_get(const SparseParam& p, float* dense);
 // Room for nnz entries; what was stored is lost when it grows. False when memory ran out, as below.
 bool sparse_reserve(SparseParam& p, size_t nnz);
+// Room for the gradient of the stored entries alone.
+bool kept_reserve(SparseParam& p);
 // The other order, from the primary.
 bool build_secondary(SparseParam& p, Scratch& scratch);
+// The gradient of the stored entries: dense row-major with zeros elsewhere; (+)= what the panels hold.
+void kept_get(const SparseParam& p, float* dense);
+void kept_from_panels(SparseParam& p, bool add);
+void panels_from_kept(SparseParam& p);
 // a field in panels from and to dense row-major (O, I)
 void panels_set(const SparseParam& p, float* panels, const float* dense);
 void panels_get(const SparseParam& p, const float* panels, float* dense);

@@ -27,20 +27,25 @@ static double sum_squares(const float* x, size_t n) {
   return total;
 }
 
+struct Betas {
+  vf b1, b2, o1, o2;
+};
 struct AdamFactors {
-  vf b1, b2, o1, o2, step, root;
+  Betas one, gap;
+  vf step, root;
   float eps;
 };
-INLINE AdamFactors factors(const AdamArgs& a) {
-  return {all(a.beta1),
-          all(a.beta2),
-          all((1.f - a.beta1) * a.grad_scale),
-          all((1.f - a.beta2) * a.grad_scale * a.grad_scale),
-          all(a.lr / a.correction1),
-          all(1.f / a.correction2),
-          a.eps};
+INLINE Betas betas(float b1, float b2, float scale) {
+  return {all(b1), all(b2), all((1.f - b1) * scale), all((1.f - b2) * scale * scale)};
 }
-INLINE void update_moments(const AdamFactors& f, const float* g, float* m, float* v) {
+INLINE AdamFactors factors(const AdamArgs& a) {
+  return {betas(a.beta1, a.beta2, a.grad_scale), betas(a.gap1, a.gap2, a.grad_scale), all(a.lr / a.correction1),
+          all(1.f / a.correction2), a.eps};
+}
+INLINE Betas select(vi mask, const Betas& a, const Betas& b) {
+  return {select(mask, a.b1, b.b1), select(mask, a.b2, b.b2), select(mask, a.o1, b.o1), select(mask, a.o2, b.o2)};
+}
+INLINE void update_moments(const Betas& f, const float* g, float* m, float* v) {
   vf grad = g ? load(g) : all(0.f);
   store(m, f.b1 * load(m) + f.o1 * grad);
   store(v, f.b2 * load(v) + f.o2 * (grad * grad));
@@ -54,7 +59,7 @@ static void adam_dense(const AdamArgs& a, float* w, const float* g, float* m, fl
   const AdamFactors f = factors(a);
   size_t i = 0;
   for (; i + VL <= n; i += VL) {
-    update_moments(f, g ? g + i : nullptr, m + i, v + i);
+    update_moments(f.one, g ? g + i : nullptr, m + i, v + i);
     store(w + i, updated(f, load(w + i), m + i, v + i));
   }
   if (i == n) return;
@@ -62,7 +67,7 @@ static void adam_dense(const AdamArgs& a, float* w, const float* g, float* m, fl
   const size_t bytes = (n - i) * 4;
   float* const from[4] = {w + i, g ? (float*)g + i : last[1], m + i, v + i};
   for (int k = 0; k < 4; k++) __builtin_memcpy(last[k], from[k], bytes);
-  update_moments(f, last[1], last[2], last[3]);
+  update_moments(f.one, last[1], last[2], last[3]);
   store(last[0], updated(f, load(last[0]), last[2], last[3]));
   for (int k = 0; k < 4; k++)
     if (k != 1) __builtin_memcpy(from[k], last[k], bytes);
@@ -77,7 +82,8 @@ INLINE int magnitude(float x) {
 
 // New values of rows [r0, r1), into x (rows of `ld`). A panel is walked down before the next, so that memory is read in
 // long runs.
-template <bool UPDATE>
+enum Update { kNothing, kMoments, kMomentsAfterGap };
+template <Update UPDATE>
 INLINE void adam_values(const AdamFactors& f, const SparseParam& p, int r0, int r1, float* x, int ld) {
   for (int i = 0, n = (r1 - r0) * ld; i < n; i += VL) store(x + i, all(0.f));
   for (int r = r0; r < r1; r++)
@@ -89,8 +95,11 @@ INLINE void adam_values(const AdamFactors& f, const SparseParam& p, int r0, int 
       const float* g = p.has_grad ? p.grad + at : nullptr;
       float *row = x + (r - r0) * ld + panel * kPanel, *m = p.m + at, *v = p.v + at;
       for (int c = 0; c < w; c += VL) {
-        if (UPDATE) update_moments(f, g ? g + c : nullptr, m + c, v + c);
-        store(row + c, updated(f, load(row + c), m + c, v + c));
+        const vf before = load(row + c);
+        if (UPDATE == kMoments) update_moments(f.one, g ? g + c : nullptr, m + c, v + c);
+        if (UPDATE == kMomentsAfterGap)
+          update_moments(select(before != 0.f, f.one, f.gap), g ? g + c : nullptr, m + c, v + c);
+        store(row + c, updated(f, before, m + c, v + c));
       }
     }
   }
@@ -195,10 +204,12 @@ static int adam_rows(const AdamArgs& a, const SparseParam& p, int r0, int r1, bo
                      float* x, Candidates out) {
   const int padded = round_up(p.shape.cols, kLaneAlign);
   const AdamFactors f = factors(a);
-  if (update)
-    adam_values<true>(f, p, r0, r1, x, padded);
+  if (!update)
+    adam_values<kNothing>(f, p, r0, r1, x, padded);
+  else if (a.gap1 == a.beta1 && a.gap2 == a.beta2)
+    adam_values<kMoments>(f, p, r0, r1, x, padded);
   else
-    adam_values<false>(f, p, r0, r1, x, padded);
+    adam_values<kMomentsAfterGap>(f, p, r0, r1, x, padded);
   if (limit < 1) limit = 1;  // zeros are never candidates
   int n = 0;
   for (int r = r0; r < r1; r++) {
@@ -212,6 +223,39 @@ static int adam_rows(const AdamArgs& a, const SparseParam& p, int r0, int r1, bo
     if (bound < limit) n = drop_small(out, start, n, limit);
   }
   out.row_ptr[r1 - r0] = n;
+  return n;
+}
+
+static int adam_kept(const AdamArgs& a, const SparseParam& p, int r0, int r1, int protect, Candidates out) {
+  constexpr int most = 256;
+  const int* ptr = p.primary.ptr;
+  const int start = ptr[r0], n = ptr[r1] - start;
+  size_t at[most];
+  float m[most], v[most];
+  for (int r = r0; r <= r1; r++) out.row_ptr[r - r0] = ptr[r] - start;
+  for (int i = 0; i < n; i++) out.is_protected[i] = 0;
+  for (int r = r0, from = 0; from < n; from += most) {
+    const int count = n - from < most ? n - from : most;
+    const float* g = p.has_kept ? p.kept_grad + start + from : nullptr;
+    for (int i = 0; i < count; i++) {
+      const int q = start + from + i, c = p.primary.idx[q];
+      while (ptr[r + 1] <= q) r++;
+      at[i] = p.shape.row(c / kPanel, r) + c % kPanel;
+      m[i] = p.m[at[i]];
+      v[i] = p.v[at[i]];
+      out.val[from + i] = p.primary.val[q];
+      out.col[from + i] = (uint16_t)c;
+    }
+    adam_dense(a, out.val + from, g, m, v, count);
+    for (int i = 0; i < count; i++) {
+      p.m[at[i]] = m[i];
+      p.v[at[i]] = v[i];
+    }
+  }
+  for (int r = r0; r < r1 && protect > 0; r++) {
+    const int from = ptr[r] - start, to = ptr[r + 1] - start;
+    mark_largest(out.val + from, to - from, protect, 1, out.is_protected + from);
+  }
   return n;
 }
 }  // namespace ISA_NS

@@ -7,6 +7,7 @@ enum NonlinearityKind { kGelu = 0, kRelu = 1 };
 
 struct AdamArgs {
   float grad_scale, lr, beta1, beta2, eps, correction1, correction2;
+  float gap1, gap2;  // in place of the betas for entries that are not stored: their gradient is that of several steps
 };
 
 // Entries of a chunk of rows that may survive the projection: the protected ones and those whose magnitude (as the bits of
@@ -44,6 +45,9 @@ struct Kernels {
   void (*spmm)(const Compressed& rows, View x, const float* bias, View out, bool add);
   // dense gradient in panels: grad[r, c] (+)= sum over tokens of a[r] * b[c]; rows of a may be mostly zero
   void (*outer)(View a, View b, float* grad, Panels shape, bool add, float* panels, int* ptr, uint16_t* idx, float* val);
+  // gradient at the entries of `rows`, in their order: grad[q] (+)= sum over tokens of x[row] * y[idx[q]]
+  void (*sddmm)(const Compressed& rows, int R, View x, View y, float* grad, bool add);
+  void (*embed_backward_kept)(View dout, const int* ids, const Compressed& rows, int R, float* grad, bool add);
   void (*bias_backward)(View dout, float* dbias);
   void (*nonlinearity)(int kind, View x, View out);
   void (*nonlinearity_backward)(int kind, View x, View dout, View dx, bool add);
@@ -67,6 +71,8 @@ struct Kernels {
   // candidates of a step already taken. `x` has room for the rows' values. Returns the number of candidates.
   int (*adam_rows)(const AdamArgs& a, const SparseParam& p, int r0, int r1, bool update, int limit, int protect, float* x,
                    Candidates out);
+  // The same for the stored entries alone, with the gradient of each; all are candidates.
+  int (*adam_kept)(const AdamArgs& a, const SparseParam& p, int r0, int r1, int protect, Candidates out);
 };
 
 const Kernels* kernels_avx512();

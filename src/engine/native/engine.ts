@@ -213,6 +213,10 @@ class NativeEngine implements Engine {
     return total;
   }
 
+  keptGradSumSquares(p: SparseParam): number {
+    return this.addon.squaresKept(this.context, spa(p));
+  }
+
   adam(p: Param, s: AdamStep): void {
     const decay = s.weightDecay * s.lr;
     const keep = s.keep ?? -1;
@@ -237,6 +241,7 @@ class NativeEngine implements Engine {
     const minPerNeuron = s.minPerNeuron ?? 0;
     assert(minPerNeuron <= MOST_PROTECTED, `minPerNeuron ${minPerNeuron} is over ${MOST_PROTECTED}`);
     const protect = s.protect ?? null;
+    const gap = s.gap ?? 1;
     assert(
       keep < 0 || minPerNeuron === 0 || protect === (p as NativeSparse).protect,
       `${p.name}: made for protect ${(p as NativeSparse).protect}, stepped with ${protect}`,
@@ -255,6 +260,11 @@ class NativeEngine implements Engine {
         decay,
         keep,
         minPerNeuron,
+        s.beta1 ** gap,
+        s.beta2 ** gap,
+        s.keptOnly !== undefined,
+        s.keptOnly?.droppedM ?? 1,
+        s.keptOnly?.droppedV ?? 1,
       ),
     );
   }
@@ -265,6 +275,10 @@ class NativeEngine implements Engine {
 
   embedBackward(dout: Activation, ids: Int32Array, table: SparseParam): void {
     enough(this.addon.embedBackward(this.context, act(dout), ids, spa(table)));
+  }
+
+  embedBackwardKept(dout: Activation, ids: Int32Array, table: SparseParam): void {
+    enough(this.addon.embedBackwardKept(this.context, act(dout), ids, spa(table)));
   }
 
   positions(table: DenseParam, out: Activation): void {
@@ -331,6 +345,10 @@ class NativeEngine implements Engine {
 
   linearBackwardWeight(x: Activation, dout: Activation, w: SparseParam): void {
     enough(this.addon.linearBackwardWeight(this.context, act(x), act(dout), spa(w)));
+  }
+
+  linearBackwardWeightKept(x: Activation, dout: Activation, w: SparseParam): void {
+    enough(this.addon.linearBackwardWeightKept(this.context, act(x), act(dout), spa(w)));
   }
 
   biasBackward(dout: Activation, bias: DenseParam): void {
