@@ -348,17 +348,10 @@ bool embed_backward(Context& c, View dout, Ints ids, SparseParam* table) {
   table->has_grad = true;
   return true;
 }
-// The gradient of stored entries about to be added to, or null; says whether it holds one already.
-float* open_kept(SparseParam* p, bool& add) {
-  add = p->has_kept;
-  p->has_kept = true;
-  return kept_reserve(*p) ? p->kept_grad : nullptr;
-}
 bool embed_backward_kept(Context& c, View dout, Ints ids, SparseParam* table) {
-  bool add;
-  float* grad = open_kept(table, add);
-  if (grad) use(c).embed_backward_kept(dout, ids.data, table->by_output(), table->O, grad, add);
-  return grad != nullptr;
+  if (!kept_reserve(*table)) return false;
+  use(c).embed_backward_kept(dout, ids.data, table->by_output(), table->O, table->kept_grad, table->has_kept);
+  return table->has_kept = true;
 }
 void positions(Context& c, DenseParam* table, View out) { use(c).positions(table->value, out); }
 void positions_backward(Context& c, View dout, DenseParam* table) { use(c).positions_backward(dout, open_grad(table)); }
@@ -398,16 +391,15 @@ bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
   return w->has_grad = true;
 }
 bool linear_backward_weight_kept(Context& c, View x, View dout, SparseParam* w) {
-  bool add;
-  float* grad = open_kept(w, add);
-  if (!grad) return false;
+  if (!kept_reserve(*w)) return false;
   if (w->nnz * kDensePays < (size_t)w->O * w->I) {
-    use(c).sddmm(w->primary, w->shape.rows, w->transposed ? x : dout, w->transposed ? dout : x, grad, add);
-    return true;
+    const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
+    use(c).sddmm(w->primary, w->shape.rows, a, b, w->kept_grad, w->has_kept);
+  } else {
+    if (!dense_gradient(c, x, dout, w, false)) return false;
+    kept_from_panels(*w, w->has_kept);
   }
-  if (!dense_gradient(c, x, dout, w, false)) return false;
-  kept_from_panels(*w, add);
-  return true;
+  return w->has_kept = true;
 }
 void bias_backward(Context& c, View dout, DenseParam* bias) { use(c).bias_backward(dout, open_grad(bias)); }
 void nonlinearity(Context& c, int kind, View x, View out) { use(c).nonlinearity(kind, x, out); }
