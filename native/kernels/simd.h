@@ -58,7 +58,14 @@ INLINE unsigned lane_bits(vi m) {
 #endif
 INLINE vf select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
 INLINE vi selecti(vi mask, vi a, vi b) { return (mask & a) | (~mask & b); }
+// of numbers; which operand a NaN gives depends on the instruction set
+#if VL == 16
+INLINE vf vmax(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+#elif VL == 8
+INLINE vf vmax(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+#else
 INLINE vf vmax(vf a, vf b) { return select(a > b, a, b); }
+#endif
 INLINE vf tofloat(vi x) { return __builtin_convertvector(x, vf); }
 INLINE vi lanes() {
   vi x;
