@@ -2,7 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { batchOf, findCase } from "../../bench/cases.ts";
-import { median, type Result } from "../../bench/compare.ts";
+import { median } from "../../bench/alternate.ts";
+import type { Result } from "../../bench/compare.ts";
 import type { OpsResult } from "../../bench/ops.ts";
 import { parseOptions } from "../../bench/options.ts";
 import { compareTable, densityText } from "../../bench/render.ts";
