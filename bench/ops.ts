@@ -1,6 +1,6 @@
 /** Where our step spends its time. */
 import type { Engine } from "../src/engine/engine.ts";
-import { type Lap, type ProfileReport, Profiler, profileReport } from "../src/engine/profile.ts";
+import { type Lap, LapSum, type ProfileReport, Profiler } from "../src/engine/profile.ts";
 import { Model } from "../src/model/model.ts";
 import { initParams } from "../src/model/names.ts";
 import { Stepper } from "../src/train/step.ts";
@@ -42,7 +42,8 @@ export function profile(
     samples.push({ ms: laps.reduce((sum, lap) => sum + lap.ms, 0), laps });
   }
   samples.sort((a, b) => a.ms - b.ms);
-  const faster = samples.slice(0, Math.ceil(samples.length / 2)).flatMap(({ laps }) => laps);
+  const sum = new LapSum();
+  for (const { laps } of samples.slice(0, Math.ceil(samples.length / 2))) laps.forEach(sum.add, sum);
   const { isa, threads } = real.info;
-  return { case: c.name, density, mode, isa, threads, ...profileReport(faster) };
+  return { case: c.name, density, mode, isa, threads, ...sum.report() };
 }

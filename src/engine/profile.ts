@@ -133,26 +133,35 @@ export class Profiler {
 
 const NO_TOKENS = { batch: 0, length: 0 };
 
-/** The mean of laps that did the same, each one step. */
-export function profileReport(laps: readonly Lap[]): ProfileReport {
-  const steps = laps.length;
-  const stepMs = laps.reduce((sum, lap) => sum + lap.ms, 0) / steps;
-  const sums = new Map<string, OpTotal>();
-  for (const { ops } of laps) {
-    for (const [op, { calls, ms, flop }] of ops) {
-      const sum = sums.get(op) ?? { calls: 0, ms: 0, flop: 0 };
-      sums.set(op, { calls: sum.calls + calls, ms: sum.ms + ms, flop: sum.flop + flop });
+/** Adds up laps of one step each. */
+export class LapSum {
+  steps = 0;
+  private ms = 0;
+  private readonly ops = new Map<string, OpTotal>();
+
+  add(lap: Lap): void {
+    this.steps++;
+    this.ms += lap.ms;
+    for (const [op, { calls, ms, flop }] of lap.ops) {
+      const sum = this.ops.get(op) ?? { calls: 0, ms: 0, flop: 0 };
+      this.ops.set(op, { calls: sum.calls + calls, ms: sum.ms + ms, flop: sum.flop + flop });
     }
   }
-  const ops = [...sums]
-    .map(([op, { calls, ms, flop }]) => ({
-      op,
-      calls: calls / steps,
-      ms: ms / steps,
-      share: ms / steps / stepMs,
-      gflops: flop > 0 ? flop / ms / 1e6 : null,
-    }))
-    .sort((a, b) => b.ms - a.ms);
-  const jsMs = stepMs - ops.reduce((sum, op) => sum + op.ms, 0);
-  return { steps, stepMs, jsMs, jsShare: jsMs / stepMs, ops };
+
+  /** Means of a step. */
+  report(): ProfileReport {
+    const { steps } = this;
+    const stepMs = this.ms / steps;
+    const ops = [...this.ops]
+      .map(([op, { calls, ms, flop }]) => ({
+        op,
+        calls: calls / steps,
+        ms: ms / steps,
+        share: ms / this.ms,
+        gflops: flop > 0 ? flop / ms / 1e6 : null,
+      }))
+      .sort((a, b) => b.ms - a.ms);
+    const jsMs = stepMs - ops.reduce((sum, op) => sum + op.ms, 0);
+    return { steps, stepMs, jsMs, jsShare: jsMs / stepMs, ops };
+  }
 }
