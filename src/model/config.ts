@@ -68,8 +68,35 @@ export function cutCount(config: ModelConfig, location: CutLocation, width: numb
   return k < width ? k : undefined;
 }
 
-/** Refuses combinations that have no meaning. */
+/** Largest side of a matrix: the engine's indices of columns have 16 bits. */
+const MOST_A_SIDE = 65_535;
+/** Widest head that the engine's attention takes. */
+const WIDEST_HEAD = 256;
+
+/** Refuses combinations that have no meaning, and sizes that the engine cannot index. */
 export function checkModelConfig(config: ModelConfig): ModelConfig {
+  const attention = 3 * attentionWidth(config);
+  if (attention > MOST_A_SIDE) {
+    throw inputError(
+      "too-large",
+      `${config.heads} heads of ${config.headWidth} make ${attention} queries, keys and values; ${MOST_A_SIDE} can be indexed`,
+      "Lower heads or headWidth.",
+    );
+  }
+  if (readWidth(config) > MOST_A_SIDE) {
+    throw inputError(
+      "too-large",
+      `width ${config.width} and ${config.positionChannels} position channels are over the ${MOST_A_SIDE} that can be indexed`,
+      "Lower width or positionChannels.",
+    );
+  }
+  if (config.headWidth > WIDEST_HEAD) {
+    throw inputError(
+      "too-large",
+      `headWidth ${config.headWidth} is over ${WIDEST_HEAD}`,
+      "Lower it, and take more heads.",
+    );
+  }
   const channels = config.positions === "learned-channels" || config.positions === "sinusoid-channels";
   if (channels !== config.positionChannels > 0) {
     throw inputError(

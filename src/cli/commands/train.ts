@@ -11,13 +11,22 @@ import type { Checkpoint } from "../../runs/checkpoints.ts";
 import { describeEnv } from "../../runs/env.ts";
 import { openRun, type Run, readEnv } from "../../runs/open.ts";
 import { createRun, type RunWriter, resumeRun } from "../../runs/write.ts";
-import { resolveTrainConfig, settingKeys, TRAIN_DEFAULTS, type TrainOverrides } from "../../train/config.ts";
-import { isLearned, LEARNED_LOSS } from "../../train/evaluate.ts";
+import {
+  modelOf,
+  resolveTrainConfig,
+  settingKeys,
+  stepConfigOf,
+  TRAIN_DEFAULTS,
+  type TrainOverrides,
+} from "../../train/config.ts";
+import { CHUNK_PAIRS, isLearned, LEARNED_LOSS } from "../../train/evaluate.ts";
+import { trainingMemory } from "../../train/memory.ts";
 import {
   type EvalEvent,
   initialModel,
   type ResumePoint,
   readMoments,
+  SAMPLE_ROWS,
   type StepEvent,
   TrainingData,
   type TrainReport,
@@ -28,6 +37,7 @@ import { goalError, interruptError, type SparseError } from "../../util/errors.t
 import { ensureWritableDir } from "../../util/files.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
+import { checkMemory } from "../memory.ts";
 import { collect, jsonOption, realNumber, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
@@ -92,6 +102,9 @@ function settingsHelp(): string {
   return ["Settings (--set, --config) and their defaults, which the preset of a task changes:", ...values].join("\n");
 }
 
+/** Validation pairs that tell how long prompts are. */
+const PROBED_PAIRS = 16;
+
 interface Job extends TrainSettings {
   readonly dir: string;
   readonly data: TrainingData;
@@ -114,6 +127,7 @@ async function run(flags: Flags, out: Output): Promise<void> {
     try {
       const data = new TrainingData(settings.config, settings.tasks);
       const job: Job = { ...settings, dir, data, engine, profiler, out, started };
+      checkSizes(job);
       await breathe(signal);
       if (resumed === undefined) {
         const env = describeEnv(settings.config.seed, engine.info);
@@ -130,6 +144,24 @@ async function run(flags: Flags, out: Output): Promise<void> {
     } finally {
       engine.dispose();
     }
+  });
+}
+
+/** Refuses what cannot be indexed, and what the machine has no memory for. */
+function checkSizes({ config, data, tasks }: Job): void {
+  const { contextLength: length } = config.model;
+  const prompts = tasks.flatMap((task) => data.pairs(task).pairs("val", PROBED_PAIRS));
+  const longest = Math.max(...prompts.map(({ pos, neg }) => Math.max(pos.length, neg.length)));
+  const estimate = trainingMemory({
+    model: modelOf(config, data.tokenizer.vocabSize),
+    step: stepConfigOf(config),
+    tokens: { batch: config.training.batch, length },
+    text: { batch: SAMPLE_ROWS, length },
+    prompts: { batch: 2 * CHUNK_PAIRS, length: longest },
+  });
+  checkMemory("Training", estimate, {
+    weights: "model.width, model.neurons or model.layers",
+    activations: "training.batch, model.contextLength, model.width or model.layers",
   });
 }
 

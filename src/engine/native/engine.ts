@@ -482,10 +482,13 @@ export function loadNativeEngine(options: NativeOptions = {}): Engine {
   const wanted = options.isa ?? process.env.SPARSE_ISA;
   const isa = wanted === undefined ? available[available.length - 1]! : available.find((name) => name === wanted);
   if (!isa) {
+    const known = ISAS.some((name) => name === wanted);
     throw inputError(
       "isa",
-      `this machine does not run the instruction set "${wanted}"`,
-      `Unset SPARSE_ISA, or choose one of: ${available.join(", ")}.`,
+      known
+        ? `This machine does not run the instruction set "${wanted}"`
+        : `There is no instruction set "${wanted}"; SPARSE_ISA is one of ${ISAS.join(", ")}`,
+      `Unset SPARSE_ISA, or choose one that this machine runs: ${available.join(", ")}.`,
     );
   }
   return new NativeEngine(addon, isa, options.threads ?? availableParallelism());
