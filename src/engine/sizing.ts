@@ -5,8 +5,8 @@
  * Loss and gradients come out as 0. Methods that need no memory of their own are all the same method, so new ones need no
  * entry here; what the native engine takes for its own use inside of a call does (`scratch`).
  */
-import { inputError } from "../util/errors.ts";
 import type { Activation, DenseParam, Engine, KeptSet, SparseParam, TokenShape, UnembedLoss } from "./engine.ts";
+import { checkActivation, checkEntries, checkMatrix, LANES } from "./limits.ts";
 
 /** What a job needs of memory, in bytes. */
 export interface MemoryEstimate {
@@ -20,7 +20,6 @@ export interface MemoryEstimate {
 
 // The native layout (native/layout.h).
 const BLOCK = 64;
-const LANES = 16;
 const PANEL = 128;
 const FLOAT = 4;
 /** Index and value of a nonzero, by rows and by columns. */
@@ -28,11 +27,6 @@ const ENTRY = 2 * (2 + FLOAT);
 /** Entries that the optimizer looks at in one piece, and what it remembers of each that may be kept. */
 const CHUNK_ENTRIES = 32768;
 const CANDIDATE = 2 + FLOAT + 1;
-
-/** Largest matrix side: column indices have 16 bits. */
-const MOST_A_SIDE = 65_535;
-/** Entries are counted in 32 bits. */
-const MOST_ENTRIES = 2 ** 31 - 1;
 
 const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
 const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
@@ -66,7 +60,7 @@ export class SizingEngine {
   }
 
   activation(tokens: TokenShape, width: number): Activation {
-    checkEntries("an activation", [tokens.batch, roundUp(tokens.length, LANES), width]);
+    checkActivation(tokens, width);
     return this.take({ tokens, width }, { key: `x ${shapeKey(tokens, width)}`, bytes: padded(tokens) * width * FLOAT });
   }
 
@@ -95,14 +89,7 @@ export class SizingEngine {
 
   /** Gradient and two moments; the nonzero values come with `writeParam`. */
   sparse(name: string, shape: readonly [number, number], protect: "row" | "col" | null): SparseParam {
-    if (shape.some((side) => side > MOST_A_SIDE)) {
-      throw inputError(
-        "too-large",
-        `${name} would have ${shape.join(" x ")} entries; a matrix has at most ${MOST_A_SIDE} on a side`,
-        "Lower the width, the heads or the neurons.",
-      );
-    }
-    checkEntries(name, shape);
+    checkMatrix(name, shape);
     const [rows, cols] = protect === "col" ? [shape[1], shape[0]] : shape;
     const whole = Math.floor((cols - 1) / PANEL) * PANEL;
     this.bytes += 3 * rows * (whole + roundUp(cols - whole, LANES)) * FLOAT + (rows + cols + 2) * FLOAT;
@@ -169,13 +156,4 @@ export class SizingEngine {
 
 function shapeKey({ batch, length }: TokenShape, width: number): string {
   return `${batch} ${length} ${width}`;
-}
-
-function checkEntries(what: string, shape: readonly number[]): void {
-  if (size(shape) <= MOST_ENTRIES) return;
-  throw inputError(
-    "too-large",
-    `${what} would have ${shape.join(" x ")} entries, more than ${MOST_ENTRIES} that can be indexed`,
-    "Lower the batch, the context, the width or the vocabulary.",
-  );
 }

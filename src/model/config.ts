@@ -1,5 +1,6 @@
 /** The shape and options of a model (Gao et al. 2025, 2.1 and A.1), and its checks. */
 import { z } from "zod";
+import { MOST_A_SIDE, WIDEST_HEAD } from "../engine/limits.ts";
 import { inputError } from "../util/errors.ts";
 
 /** Where AbsTopK may cut, by the release's location names. The two `resid_*` locations are not node sites. */
@@ -23,7 +24,7 @@ export const modelConfigSchema = z.strictObject({
   vocabSize: count,
   /** Longest sequence, T. */
   contextLength: count,
-  layers: count,
+  layers: count.max(1024),
   heads: count,
   headWidth: count,
   /** Residual channels, D. */
@@ -67,11 +68,6 @@ export function cutCount(config: ModelConfig, location: CutLocation, width: numb
   const k = Math.floor(config.activationFraction * width);
   return k < width ? k : undefined;
 }
-
-/** Largest side of a matrix: the engine's indices of columns have 16 bits. */
-const MOST_A_SIDE = 65_535;
-/** Widest head that the engine's attention takes. */
-const WIDEST_HEAD = 256;
 
 /** Refuses combinations that have no meaning, and sizes that the engine cannot index. */
 export function checkModelConfig(config: ModelConfig): ModelConfig {

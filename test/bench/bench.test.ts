@@ -1,8 +1,8 @@
 /** The benchmark's command line, as a user runs it, and its arithmetic. No speed is asserted. */
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { batchOf, findCase } from "../../bench/cases.ts";
 import { median } from "../../bench/alternate.ts";
+import { batchOf, findCase } from "../../bench/cases.ts";
 import type { Result } from "../../bench/compare.ts";
 import type { OpsResult } from "../../bench/ops.ts";
 import { parseOptions } from "../../bench/options.ts";
