@@ -60,16 +60,20 @@ const PANEL = { width: 300, height: 230, left: 66, right: 18, top: 104, bottom: 
 /** At most two decimals, no negative zero. */
 const num = (value: number): string => String(Math.round(value * 100) / 100 || 0);
 
-/** `500`, `20k`, `1.5M` */
+/** `500`, `2000`, `20k`, `1.5M` */
 export function tickLabel(value: number): string {
   if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
-  if (value >= 1e3) return `${Number((value / 1e3).toPrecision(3))}k`;
+  if (value >= 1e4) return `${Number((value / 1e3).toPrecision(3))}k`;
   return String(Number(value.toPrecision(3)));
 }
 
-/** Round numbers from `low` to `high`: 1, 2, 5, 10, ...; only powers of ten over two decades and more. */
-export function logTicks(low: number, high: number): number[] {
-  const factors = high / low > 200 ? [1] : [1, 2, 5];
+/** Over more than this only powers of ten are labelled. */
+const DECADES_ONLY = 200;
+/** An axis spans at least this, so that what hardly changes looks like it. */
+const LEAST_SPAN = 8;
+
+/** `factors` times the powers of ten, from `low` to `high`. */
+function multiples(factors: readonly number[], low: number, high: number): number[] {
   const ticks: number[] = [];
   for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++) {
     for (const f of factors) {
@@ -78,6 +82,27 @@ export function logTicks(low: number, high: number): number[] {
     }
   }
   return ticks;
+}
+
+/** Round numbers from `low` to `high`: 1, 2, 5, 10, ...; only powers of ten over more than two decades. */
+export function logTicks(low: number, high: number): number[] {
+  return multiples(factorsOf(low, high), low, high);
+}
+
+function factorsOf(low: number, high: number): readonly number[] {
+  return high / low > DECADES_ONLY ? [1] : [1, 2, 5];
+}
+
+/** The nearest ticks around the data. */
+function niceRange(least: number, most: number): [low: number, high: number] {
+  const around = multiples(factorsOf(least, most), least / 100, most * 100);
+  let low = around.findLastIndex((tick) => tick <= least * 1.001);
+  let high = around.findIndex((tick) => tick >= most * 0.999);
+  while (around[high]! / around[low]! < LEAST_SPAN) {
+    if (least / around[low]! < around[high]! / most) low--;
+    else high++;
+  }
+  return [around[low]!, around[high]!];
 }
 
 interface Scale {
@@ -91,13 +116,8 @@ interface Scale {
 /** The data with a margin, over `from` to `to`; `nice` ends the axis at ticks. */
 function logScale(values: readonly number[], axis: AxisText, from: number, to: number, nice: boolean): Scale {
   const [least, most] = [Math.min(...values), Math.max(...values)];
-  const margin = nice ? 1 : Math.max(1.15, (most / least) ** 0.06);
-  let [low, high] = [least / margin, most * margin];
-  if (nice) {
-    const around = logTicks(low / 10, high * 10);
-    low = Math.max(...around.filter((t) => t <= low));
-    high = Math.min(...around.filter((t) => t >= high));
-  }
+  const margin = Math.max(1.15, (most / least) ** 0.06);
+  const [low, high] = nice ? niceRange(least, most) : [least / margin, most * margin];
   const place = (value: number): number => from + (Math.log(value / low) / Math.log(high / low)) * (to - from);
   const ticks = axis.ticks ?? logTicks(low, high).map((at) => ({ at, label: tickLabel(at) }));
   return { low, high, ticks, place };
@@ -142,7 +162,7 @@ function panelSvg(panel: Panel, left: number): string[] {
     true,
   );
   const center = (x0 + x1) / 2;
-  const minor = panel.x.ticks ? [] : minorTicks(x.low, x.high);
+  const minor = panel.x.ticks ? [] : multiples([2, 3, 4, 5, 6, 7, 8, 9], x.low, x.high);
   return [
     text(x0, panel.top ? y1 - 42 : y1 - 12, panel.title, `fill="${INK}" font-weight="bold" font-size="12"`),
     ...x.ticks.map(({ at }) => line(x.place(at), y0, x.place(at), y1, GRID)),
@@ -173,15 +193,6 @@ function panelSvg(panel: Panel, left: number): string[] {
       return [curve(style, places), ...places.map((p) => marker(style, p.x, p.y))];
     }),
   ];
-}
-
-/** 1 to 9 times the powers of ten. */
-function minorTicks(low: number, high: number): number[] {
-  const ticks: number[] = [];
-  for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++) {
-    for (let f = 2; f < 10; f++) if (f * 10 ** e >= low && f * 10 ** e <= high) ticks.push(f * 10 ** e);
-  }
-  return ticks;
 }
 
 export function figureSvg(figure: Figure): string {
