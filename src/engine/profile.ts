@@ -72,7 +72,8 @@ export class Profiler {
   constructor(target: Engine) {
     this.target = target;
     const engine = Object.create(target) as Record<string, unknown>;
-    for (const method of Object.getOwnPropertyNames(Object.getPrototypeOf(target))) {
+    // Some engines have kernels as methods, some as fields.
+    for (const method of [target, Object.getPrototypeOf(target)].flatMap(Object.getOwnPropertyNames)) {
       const run = target[method as keyof Engine] as unknown;
       if (!HANDLES.has(method) && typeof run === "function") engine[method] = this.timed(method, run);
     }
