@@ -18,10 +18,10 @@ static const Kernels table = {
 #else
     "plain",
 #endif
+    peak_fma, peak_read,
     embed, embed_backward, positions, positions_backward, norm, norm_backward, copy, sum, spmm, outer, bias_backward,
     nonlinearity, nonlinearity_backward, abs_topk, abs_topk_backward, mask, mask_backward, patch, patch_backward,
     attention, attention_backward, add_rows, add_row, add_rows_backward, unembed_loss, sum_squares, adam_dense, adam_rows,
-    peak_fma, peak_read,
 };
 }  // namespace ISA_NS
 

@@ -31,6 +31,9 @@ struct UnembedArgs {
 
 struct Kernels {
   const char* name;
+  // What a core can do: floating point operations of `rounds` rounds on registers; a pass over memory.
+  double (*peak_fma)(long rounds, float* out);
+  void (*peak_read)(const float* x, size_t n, float* out);
   void (*embed)(const Compressed& rows, const int* ids, View out);
   void (*embed_backward)(View dout, const int* ids, float* grad, Panels shape, float* scratch);
   void (*positions)(const float* table, View out);
@@ -65,9 +68,6 @@ struct Kernels {
   // Returns the number of candidates.
   int (*adam_rows)(const AdamArgs& a, const SparseParam& p, int r0, int r1, bool update, float threshold, int protect,
                    float* row, Candidates out);
-  // What a core can do: floating point operations of `rounds` rounds on registers; a pass over memory.
-  double (*peak_fma)(long rounds, float* out);
-  void (*peak_read)(const float* x, size_t n, float* out);
 };
 
 const Kernels* kernels_avx512();
