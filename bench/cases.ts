@@ -1,7 +1,7 @@
 /** The benchmark's cases: model, batch, densities. All have what the released models have, unless said otherwise. */
 import type { TokenShape } from "../src/engine/engine.ts";
 import { CUT_LOCATIONS, checkModelConfig, type ModelConfig } from "../src/model/config.ts";
-import { modelOf, resolveTrainConfig, settingKeys, stepConfigOf } from "../src/train/config.ts";
+import { modelOf, resolveTrainConfig, stepConfigOf } from "../src/train/config.ts";
 import type { StepConfig } from "../src/train/step.ts";
 import { inputError } from "../src/util/errors.ts";
 import { nearest } from "../src/util/nearest.ts";
@@ -85,21 +85,13 @@ export function findCase(name: string): Case {
   );
 }
 
-/** Whether steps can leave out gradients of weights that are zero. */
-export function canAmortise(): boolean {
-  return settingKeys().includes("training.denseGradEvery");
-}
-
 /** The released recipe at a density that holds from the first step on, and a rate that does not change. */
 export function stepConfig(
   c: Case,
   density: number,
   { lr = 2e-3, mode = "exact" }: { readonly lr?: number | undefined; readonly mode?: Mode | undefined } = {},
 ): StepConfig {
-  const denseGradEvery = cycleOf(mode);
-  if (denseGradEvery > 1 && !canAmortise()) throw new Error(`training knows no mode but exact, so not ${mode}`);
   return {
-    ...{ denseGradEvery },
     steps: 1_000_000_000,
     lr,
     density,
@@ -116,6 +108,7 @@ export function stepConfig(
     gradMode: "normalise",
     clipRms: 1,
     sparseBiases: true,
+    denseGradEvery: cycleOf(mode),
   };
 }
 

@@ -46,6 +46,9 @@ const HANDLES: ReadonlySet<string> = new Set([
   ...["memoryBytes", "nonzeros", "dense", "sparse"],
 ]);
 
+/** Their work is a multiply-add for each token and nonzero weight. */
+const PRODUCTS: ReadonlySet<string> = new Set(["linear", "linearBackwardInput", "linearBackwardWeightKept"]);
+
 const isParam = (x: unknown): x is Param => typeof x === "object" && x !== null && "kind" in x && "name" in x;
 
 /** `c_fc.weight` of any layer. */
@@ -120,7 +123,7 @@ export class Profiler {
     const { batch, length } = (args[0] as { tokens?: { batch: number; length: number } })?.tokens ?? NO_TOKENS;
     const param = args.find(isParam);
     const pairs = batch * length * length * widthOf(args[0]);
-    if (method === "linear" || method === "linearBackwardInput") {
+    if (PRODUCTS.has(method)) {
       this.products.push({ total, param: param!, tokens: batch * length });
     } else if (method === "linearBackwardWeight") {
       total.flop += 2 * batch * length * param!.shape.reduce((a, b) => a * b, 1);

@@ -30,7 +30,9 @@ export function trainingMemory({ model: config, step, tokens, text, prompts }: T
   const params = new Map(specs.map(({ name }) => [name, new Float32Array(0)]));
   const model = new Model(sizing.engine, { config, params });
   const weights = sizing.bytes;
-  new Stepper(model, step).step(0, NONE, NONE, tokens);
+  const stepper = new Stepper(model, step);
+  // The second is of the other kind when some compute gradients of nonzero entries alone.
+  for (const i of [0, 1]) stepper.step(i, NONE, NONE, tokens);
   const forward = (run: (tape: Tape) => unknown): void => {
     const tape = new Tape(sizing.engine, "nothing");
     run(tape);

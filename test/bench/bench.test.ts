@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { describe, expect, test } from "vitest";
 import { alternate, median, timingOf } from "../../bench/alternate.ts";
-import { batchOf, canAmortise, findCase } from "../../bench/cases.ts";
+import { batchOf, findCase } from "../../bench/cases.ts";
 import type { Result } from "../../bench/compare.ts";
 import type { LimitsResult } from "../../bench/limits.ts";
 import { cycleOf } from "../../bench/mode.ts";
@@ -183,7 +183,7 @@ describe.skipIf(!native)("on the native engine", () => {
   };
 
   test("one line of JSON a case and mode, and a table", () => {
-    const modes = canAmortise() ? "exact,every-10" : "exact";
+    const modes = "exact,every-10";
     const results = lines(...QUICK, "--no-peer", "--mode", modes) as Result[];
     expect(results.map((r) => r.mode)).toEqual(modes.split(","));
     expect(results[0]).toMatchObject({ case: "tiny", density: 0.25, threads: 1, peerMs: null, ratio: null });

@@ -22,6 +22,7 @@ const SHAPES: readonly [what: string, vocabSize: number, settings: TrainOverride
   ["few tokens, wide", 300, { model: { width: 512, layers: 1, contextLength: 40 }, training: { batch: 2 } }],
   ["many tokens, narrow", 200, { model: { width: 32, contextLength: 250 }, training: { batch: 32 } }],
   ["positions, tied, layer norm", 400, { model: { positions: "added", tiedUnembed: true, norm: "layer" } }],
+  ["amortised", 600, { model: { width: 128 }, training: { denseGradEvery: 10 } }],
   ["dense, no bigrams", 2000, { model: { bigram: "none", width: 128 }, training: { density: 1 } }],
 ];
 

@@ -41,7 +41,7 @@ const stepArbitrary = fc.record({
   cols: fc.integer({ min: 1, max: 40 }),
   kind: fc.constantFrom("sparse" as const, "matrix" as const, "vector" as const),
   protect: fc.constantFrom<Protect>("row", "col", null),
-  minPerNeuron: fc.integer({ min: 0, max: 5 }),
+  minPerNeuron: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.constantFrom(16, 17, 64)),
   keeps: fc.array(fc.oneof(fc.constantFrom(0, 1), fc.double({ min: 0, max: 1, noNaN: true })), {
     minLength: 1,
     maxLength: 6,
