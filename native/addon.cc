@@ -508,6 +508,38 @@ void pair_loss(View logits, Ints right, Ints wrong, View dlogits, Floats losses)
   }
 }
 
+// ---- what the machine can do
+// Every thread on registers alone; returns the floating point operations of all.
+double peak_fma(Context& c, double rounds) {
+  struct Work {
+    const Kernels& k;
+    long rounds;
+    double flop[64];
+  } work{use(c), (long)rounds, {}};
+  pool_run(std::min(c.threads, 64), [](void* p, int i) {
+    float out[16] = {1.f};
+    auto* w = (Work*)p;
+    w->flop[i] = w->k.peak_fma(w->rounds, out);
+  }, &work);
+  double total = 0;
+  for (double x : work.flop) total += x;
+  return total;
+}
+// Threads read the array once between them.
+void peak_read(Context& c, Floats x) {
+  struct Work {
+    const Kernels& k;
+    Floats x;
+    int parts;
+  } work{use(c), x, c.threads};
+  pool_run(work.parts, [](void* p, int i) {
+    float out[16];
+    auto* w = (Work*)p;
+    const size_t part = w->x.length / w->parts / 64 * 64;
+    w->k.peak_read(w->x.data + i * part, part, out);
+  }, &work);
+}
+
 template <auto F, Order O>
 void method(napi_env e, napi_value exports, const char* name) {
   napi_value fn;
@@ -575,5 +607,7 @@ NAPI_MODULE_INIT() {
   METHOD(gather_tokens_backward, "gatherTokensBackward");
   METHOD(pair_loss, "pairLoss");
   METHOD(unembed_loss, "unembedLoss");
+  METHOD(peak_fma, "peakFma");
+  METHOD(peak_read, "peakRead");
   return exports;
 }
