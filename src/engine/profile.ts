@@ -21,7 +21,7 @@ export interface Lap {
 }
 
 /** One line of a profile. */
-export interface OpShare {
+interface OpShare {
   readonly op: string;
   /** Calls, time and work of one step. */
   readonly calls: number;
