@@ -348,8 +348,6 @@ float* open_grad(DenseParam* p) {
 }
 
 // ---- ops
-// From one stored entry in so many on, the whole gradient is computed faster than that of the stored ones.
-constexpr size_t kDensePays = 4;
 const float* value_of(DenseParam* p) { return p ? p->value : nullptr; }
 void embed(Context& c, SparseParam* table, Ints ids, View out) { use(c).embed(table->by_output(), ids.data, out); }
 bool embed_backward(Context& c, View dout, Ints ids, SparseParam* table) {
@@ -391,30 +389,20 @@ bool linear(Context& c, View x, SparseParam* w, DenseParam* bias, View out) {
 bool linear_backward_input(Context& c, View dout, SparseParam* w, View dx, bool add) {
   return spmm(c, w->by_input(), w->nnz, dout, nullptr, dx, add);
 }
-// The whole gradient of w into its panels.
-bool dense_gradient(Context& c, View x, View dout, SparseParam* w, bool add) {
+bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
   const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
   const size_t N = (size_t)a.blocks * kBlock, W = std::max(a.W, b.W);
   const OuterScratch scratch{
       (float*)c.panels.need(N * round_up((int)W, kLaneAlign) * 4), (int*)c.ptr.need((size_t)a.blocks * (W + 1) * 4),
       (uint16_t*)c.token.need((N * W + 64) * 2), (float*)c.val.need((N * W + 64) * 4)};
   if (!scratch.panels || !scratch.ptr || !scratch.token || !scratch.val) return false;
-  use(c).outer(a, b, w->grad, w->shape, add, scratch);
-  return true;
-}
-bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
-  if (!dense_gradient(c, x, dout, w, w->has_grad)) return false;
+  use(c).outer(a, b, w->grad, w->shape, w->has_grad, scratch);
   return w->has_grad = true;
 }
 bool linear_backward_weight_kept(Context& c, View x, View dout, SparseParam* w) {
   if (!kept_reserve(*w)) return false;
-  if (w->nnz * kDensePays < (size_t)w->O * w->I) {
-    const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
-    use(c).sddmm(w->primary, w->shape.rows, a, b, w->kept_grad, w->has_kept);
-  } else {
-    if (!dense_gradient(c, x, dout, w, false)) return false;
-    kept_from_panels(*w, w->has_kept);
-  }
+  const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
+  use(c).sddmm(w->primary, w->shape.rows, a, b, w->kept_grad, w->has_kept);
   return w->has_kept = true;
 }
 void bias_backward(Context& c, View dout, DenseParam* bias) { use(c).bias_backward(dout, open_grad(bias)); }
