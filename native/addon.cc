@@ -21,7 +21,7 @@ struct Storage {
 };
 struct Kept {
   KeptSet set;
-  size_t bits, guesses;
+  size_t bytes;
 };
 struct Ints {
   const int* data;
@@ -136,8 +136,7 @@ void free_handle(Storage* s) {
   delete s;
 }
 void free_handle(Kept* k) {
-  memory_give(k->set.bits, k->bits);
-  memory_give(k->set.guess, k->guesses);
+  memory_give(k->set.bits, k->bytes);
   delete k;
 }
 void free_handle(DenseParam* p) { dense_free(p); }
@@ -215,11 +214,10 @@ Owned<Storage> slice(View whole, int start, int W) {
 Owned<Kept> kept_set(int B, int T, int W) {
   const int Tp = round_up(T, kLaneAlign), blocks = (B * Tp + kBlock - 1) / kBlock;
   auto* k = new Kept();
-  k->bits = (size_t)blocks * W * 8;
-  k->guesses = (size_t)blocks * 16 * 4;
-  k->set = KeptSet{(uint64_t*)memory_take(k->bits), (float*)memory_take(k->guesses), B, T, Tp, W, blocks};
-  if (k->set.bits && k->set.guess) return {k};
-  free_handle(k);
+  k->bytes = (size_t)blocks * W * 8;
+  k->set = KeptSet{(uint64_t*)memory_take(k->bytes), B, T, Tp, W, blocks};
+  if (k->set.bits) return {k};
+  delete k;
   return {nullptr};
 }
 void write(View x, Floats values) {
