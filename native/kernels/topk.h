@@ -9,16 +9,20 @@
 #include <string.h>
 #include "attention.h"
 #include "simd.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace ISA_NS {
 constexpr int kMagnitude = 0x7fffffff;
 constexpr int kGroup = 4 * VL;  // tokens searched together
-constexpr int kSteps = 253;     // of a window: digits -126 to 126
-constexpr int kZero = -128, kBelow = -127, kAbove = 127;  // digits of what is zero or outside of the window
-constexpr int kFew = 16;        // entries of one digit that are compared by value
-constexpr int kCounted = 128;   // features counted in 8 bits before the sum moves to 16
+constexpr int kZero = -127, kBelow = -126, kAbove = 127;  // digits of what is zero or outside of the window
+constexpr int kSteps = kAbove - kBelow - 1;
+constexpr int kFew = 16;       // entries of one digit that are compared by value
+constexpr int kCounted = 128;  // features counted in 8 bits before the sum moves to 16
 
 typedef int8_t vb __attribute__((vector_size(VL * 4), aligned(VL * 4), may_alias));
+typedef uint8_t vu __attribute__((vector_size(VL * 4), aligned(VL * 4), may_alias));
 
 // a + 1 where x > p
 INLINE vb add_over(vb a, vb x, vb p) {
@@ -35,6 +39,8 @@ INLINE uint64_t byte_bits(vb mask) {
   return _mm512_movepi8_mask((__m512i)mask);
 #elif VL == 8
   return (uint32_t)_mm256_movemask_epi8((__m256i)mask);
+#elif defined(__SSE2__)
+  return (unsigned)_mm_movemask_epi8((__m128i)mask);
 #else
   uint64_t bits = 0;
   for (int i = 0; i < kGroup; i++) bits |= (uint64_t)(mask[i] & 1) << i;
@@ -50,6 +56,8 @@ INLINE vb to_bytes(vi a, vi b, vi c, vi d) {
 #elif VL == 8
   const __m256i ab = _mm256_packs_epi32((__m256i)a, (__m256i)b), cd = _mm256_packs_epi32((__m256i)c, (__m256i)d);
   return (vb)_mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0));
+#elif defined(__SSE2__)
+  return (vb)_mm_packs_epi16(_mm_packs_epi32((__m128i)a, (__m128i)b), _mm_packs_epi32((__m128i)c, (__m128i)d));
 #else
   vb bytes;
   const vi from[4] = {a, b, c, d};
@@ -66,6 +74,16 @@ struct Windows {
   int center[kGroup], shift[kGroup];
 };
 
+INLINE vi digit_of(vi x, vi center, vi shift) {
+  const vi t = (x - center) >> shift;
+#if VL == 16
+  return (vi)_mm512_mask_max_epi32((__m512i)alli(kZero), _mm512_test_epi32_mask((__m512i)x, (__m512i)x), (__m512i)t,
+                                   (__m512i)alli(kBelow));
+#else
+  return x == alli(0) ? alli(kZero) : t > alli(kBelow) ? t : alli(kBelow);
+#endif
+}
+
 INLINE void cut_digits(const float* in, int W, const Windows& w, int8_t* digits) {
   vi center[4], shift[4];
   UNROLL for (int j = 0; j < 4; j++) {
@@ -74,11 +92,8 @@ INLINE void cut_digits(const float* in, int W, const Windows& w, int8_t* digits)
   }
   for (int c = 0; c < W; c++) {
     vi d[4];
-    UNROLL for (int j = 0; j < 4; j++) {
-      const vi x = (vi)load(in + (size_t)c * kBlock + j * VL) & kMagnitude;
-      const vi t = (x - center[j]) >> shift[j], inside = t > alli(kBelow) ? t : alli(kBelow);
-      d[j] = x == alli(0) ? alli(kZero) : inside;
-    }
+    UNROLL for (int j = 0; j < 4; j++)
+      d[j] = digit_of((vi)load(in + (size_t)c * kBlock + j * VL) & kMagnitude, center[j], shift[j]);
     *(vb*)(digits + (size_t)c * kGroup) = to_bytes(d[0], d[1], d[2], d[3]);
   }
 }
@@ -99,17 +114,11 @@ INLINE void count_over(const int8_t* digits, int W, vb p, uint16_t* count) {
   }
 }
 
-// For each token of a group the digit of its k-th magnitude, and how many entries of that digit stay: the first ones.
-struct Cut {
-  alignas(64) int8_t digit[kGroup];
-  uint16_t quota[kGroup];
-};
-
-// The digit that k entries reach, and in how many entries reach it and are over it.
+// The digit that k entries reach, and how many entries reach it and are over it.
 INLINE void find_digits(const int8_t* digits, int W, int k, int8_t* digit, uint16_t* reach, uint16_t* over) {
   alignas(64) int8_t p[kGroup];
   uint16_t count[kGroup];
-  for (int i = 0; i < kGroup; i++) digit[i] = kZero, reach[i] = (uint16_t)W, over[i] = 0;
+  for (int i = 0; i < kGroup; i++) digit[i] = -128, reach[i] = (uint16_t)W, over[i] = 0;
   for (int step = 128; step > 0; step >>= 1) {
     for (int i = 0; i < kGroup; i++) p[i] = (int8_t)(digit[i] + step - 1);
     count_over(digits, W, *(const vb*)p, count);
@@ -122,13 +131,13 @@ INLINE void find_digits(const int8_t* digits, int W, int k, int8_t* digit, uint1
   }
 }
 
-// Of entries that share the digit of the k-th the largest stay; the others' digits become those of zeros.
-INLINE void compare_values(const float* in, int W, uint64_t tokens, const Cut& cut, int8_t* digits) {
+// Of these tokens' entries that share the digit of the k-th only `quota` stay, the largest: the others sink by one.
+INLINE void compare_values(const float* in, int W, const int8_t* digit, const uint16_t* quota, uint64_t tokens,
+                           int8_t* digits) {
   uint16_t list[kGroup][kFew];
   int length[kGroup] = {};
-  const vb shared = *(const vb*)cut.digit;
   for (int c = 0; c < W; c++) {
-    uint64_t bits = byte_bits(*(const vb*)(digits + (size_t)c * kGroup) == shared) & tokens;
+    uint64_t bits = byte_bits((vb)(*(const vb*)(digits + (size_t)c * kGroup) == *(const vb*)digit)) & tokens;
     for (; bits; bits &= bits - 1) {
       const int i = __builtin_ctzll(bits);
       list[i][length[i]++] = (uint16_t)c;
@@ -141,67 +150,75 @@ INLINE void compare_values(const float* in, int W, uint64_t tokens, const Cut& c
     for (int a = 0; a < n; a++) {
       int before = 0;
       for (int b = 0; b < n; b++) before += x[b] > x[a] || (x[b] == x[a] && b < a);
-      if (before >= cut.quota[i]) digits[(size_t)list[i][a] * kGroup + i] = kZero;
+      digits[(size_t)list[i][a] * kGroup + i] -= before >= quota[i];
     }
   }
 }
 
-// Cuts a group's entries to digits and finds where to cut each token. `guess`: bits of a magnitude near the k-th, or 0;
-// returns the guess for the next group.
-INLINE int search(const float* in, int W, int k, int guess, int8_t* digits, Cut* cut) {
+// The same where the entries are equal: the first ones stay.
+INLINE void drop_ties(int W, const int8_t* digit, uint16_t* quota, int8_t* digits) {
+  for (int first = 0; first < W; first += kCounted) {
+    const int end = first + kCounted < W ? first + kCounted : W;
+    alignas(64) uint8_t before[kGroup], after[kGroup];
+    for (int i = 0; i < kGroup; i++) before[i] = (uint8_t)(quota[i] < kCounted ? quota[i] : kCounted);
+    vu left = *(const vu*)before;
+    for (int c = first; c < end; c++) {
+      auto* x = (vb*)(digits + (size_t)c * kGroup);
+      const vu tied = (vu)(*x == *(const vb*)digit) & 1, stays = tied < left ? tied : left;
+      left -= stays;
+      *x -= (vb)(tied - stays);
+    }
+    *(vu*)after = left;
+    for (int i = 0; i < kGroup; i++) quota[i] = (uint16_t)(quota[i] - (before[i] - after[i]));
+  }
+}
+
+// Finds for each token of a group a digit that exactly k entries reach. `guess`: bits of a magnitude near the k-th, or 0;
+// returns the next guess.
+INLINE int search(const float* in, int W, int k, int guess, int8_t* digits, int8_t* digit) {
   Windows w;
-  uint16_t reach[kGroup], over[kGroup];
+  uint16_t reach[kGroup], over[kGroup], quota[kGroup];
   // two octaves around the guess; without one, a step for each power of two
   for (int i = 0; i < kGroup; i++) w.center[i] = guess ? guess : 128 << 23, w.shift[i] = guess ? 16 : 23;
   for (;;) {
     cut_digits(in, W, w, digits);
-    find_digits(digits, W, k, cut->digit, reach, over);
-    bool again = false;
+    find_digits(digits, W, k, digit, reach, over);
+    bool again = false, ties = false;
     uint64_t few = 0;
     int64_t sum = 0, found = 0;
     for (int i = 0; i < kGroup; i++) {
-      const int d = cut->digit[i], step = 1 << w.shift[i], shared = reach[i] - over[i];
+      const int d = digit[i], step = 1 << w.shift[i], shared = reach[i] - over[i];
       const bool inside = d > kBelow && d < kAbove;
       int lo = w.center[i] + d * step, hi = d == kAbove ? kMagnitude : lo + step;
       if (d == kBelow) lo = 1;
-      cut->quota[i] = (uint16_t)(k - over[i]);
       if (inside) sum += lo, found++;
-      if (d == kZero || shared == cut->quota[i] || (inside && step == 1)) continue;
-      if (shared <= kFew) {
+      quota[i] = (uint16_t)(k - over[i]);
+      if (quota[i] == shared) continue;
+      if (d == kZero || (inside && step == 1)) {
+        ties = true;
+      } else if (shared <= kFew) {
         few |= (uint64_t)1 << i;
-        continue;
+      } else {
+        again = true;
+        w.shift[i] = 0;
+        while ((hi - 1 - lo) >> w.shift[i] >= kSteps) w.shift[i]++;
+        w.center[i] = lo + ((-kBelow - 1) << w.shift[i]);
       }
-      again = true;
-      w.shift[i] = 0;
-      while ((hi - 1 - lo) >> w.shift[i] >= kSteps) w.shift[i]++;
-      w.center[i] = lo + (126 << w.shift[i]);
     }
     if (again) continue;
-    if (few) compare_values(in, W, few, *cut, digits);
+    if (few) compare_values(in, W, digit, quota, few, digits);
+    if (ties) drop_ties(W, digit, quota, digits);
     return found ? (int)(sum / found) : guess;
   }
 }
 
-INLINE void write_kept(const float* in, int W, const int8_t* digits, Cut& cut, float* out, uint64_t* bits, int t) {
-  const vb digit = *(const vb*)cut.digit;
-  for (int first = 0; first < W; first += kCounted) {
-    const int end = first + kCounted < W ? first + kCounted : W;
-    alignas(64) uint8_t before[kGroup], after[kGroup];
-    for (int i = 0; i < kGroup; i++) before[i] = (uint8_t)(cut.quota[i] < 255 ? cut.quota[i] : 255);
-    vb left = *(const vb*)before;
-    for (int c = first; c < end; c++) {
-      const vb x = *(const vb*)(digits + (size_t)c * kGroup), equal = (vb)(x == digit) & (vb)(left != 0);
-      left += equal;
-      const uint64_t keep = byte_bits((vb)(x > digit) | equal);
-      bits[c] = t == 0 ? keep : bits[c] | keep << t;
-      UNROLL for (int j = 0; j < 4; j++) {
-        const size_t at = (size_t)c * kBlock + j * VL;
-        store(out + at, (vf)((vi)load(in + at) & from_bits((unsigned)(keep >> (j * VL)) & ((1u << VL) - 1))));
-      }
-    }
-    *(vb*)after = left;
-    for (int i = 0; i < kGroup; i++) cut.quota[i] = (uint16_t)(cut.quota[i] - (before[i] - after[i]));
-  }
+// p[i] where bit i is set, else 0
+INLINE vf load_kept(const float* p, unsigned bits) {
+#if VL == 16
+  return (vf)_mm512_maskz_loadu_ps((__mmask16)bits, p);
+#else
+  return (vf)((vi)load(p) & from_bits(bits & ((1u << VL) - 1)));
+#endif
 }
 
 static void abs_topk(View x, int k, View out, const KeptSet& kept) {
@@ -215,10 +232,19 @@ static void abs_topk(View x, int k, View out, const KeptSet& kept) {
     }
     auto* digits = (int8_t*)thread_scratch((size_t)x.W * VL);
     for (int t = 0; t < kBlock; t += kGroup) {
-      Cut cut;
-      const int next = search(x.block(b) + t, x.W, k, __atomic_load_n(&guess, __ATOMIC_RELAXED), digits, &cut);
+      const float* in = x.block(b) + t;
+      float* o = out.block(b) + t;
+      alignas(64) int8_t digit[kGroup];
+      const int next = search(in, x.W, k, __atomic_load_n(&guess, __ATOMIC_RELAXED), digits, digit);
       __atomic_store_n(&guess, next, __ATOMIC_RELAXED);
-      write_kept(x.block(b) + t, x.W, digits, cut, out.block(b) + t, bits, t);
+      for (int c = 0; c < x.W; c++) {
+        const uint64_t keep = byte_bits((vb)(*(const vb*)(digits + (size_t)c * kGroup) >= *(const vb*)digit));
+        bits[c] = t == 0 ? keep : bits[c] | keep << t;
+        UNROLL for (int j = 0; j < 4; j++) {
+          const size_t at = (size_t)c * kBlock + j * VL;
+          store(o + at, load_kept(in + at, (unsigned)(keep >> (j * VL))));
+        }
+      }
     }
   });
 }
@@ -230,7 +256,7 @@ static void abs_topk_backward(View dout, const KeptSet& kept, View dx, bool add)
       float* d = dx.block(b) + (size_t)c * kBlock;
       uint64_t bits = kept.bits[(size_t)b * kept.W + c];
       for (int t = 0; t < kBlock; t += VL) {
-        vf r = (vf)((vi)load(g + t) & from_bits((unsigned)(bits >> t) & ((1u << VL) - 1)));
+        const vf r = load_kept(g + t, (unsigned)(bits >> t));
         store(d + t, add ? load(d + t) + r : r);
       }
     }
