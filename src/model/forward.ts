@@ -70,7 +70,7 @@ class Pass {
   private tap(name: HookName, x: Activation): Activation {
     const replaced = this.hooks.patches?.get(name);
     const value = replaced ? patch(this.tape, x, replaced.values, replaced.where) : x;
-    this.hooks.record?.(name, value);
+    this.hooks.record?.(name, this.tape.keep(value));
     return value;
   }
 
