@@ -55,8 +55,8 @@ INLINE unsigned lane_bits(vi m) {
   return (unsigned)(m[0] & 1) | (unsigned)(m[1] & 2) | (unsigned)(m[2] & 4) | (unsigned)(m[3] & 8);
 }
 #endif
-INLINE vf select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
-INLINE vi selecti(vi mask, vi a, vi b) { return (mask & a) | (~mask & b); }
+INLINE vf select(vi mask, vf a, vf b) { return mask ? a : b; }
+INLINE vi selecti(vi mask, vi a, vi b) { return mask ? a : b; }
 INLINE vf vmax(vf a, vf b) { return select(a > b, a, b); }
 INLINE vf tofloat(vi x) { return __builtin_convertvector(x, vf); }
 INLINE vi lanes() {
