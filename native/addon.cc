@@ -374,10 +374,13 @@ bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
 }
 void bias_backward(Context& c, View dout, DenseParam* bias) { use(c).bias_backward(dout, open_grad(bias)); }
 void nonlinearity(Context& c, int kind, View x, View out) { use(c).nonlinearity(kind, x, out); }
-void nonlinearity_backward(Context& c, int kind, View x, View dout, View dx, bool add) {
-  use(c).nonlinearity_backward(kind, x, dout, dx, add);
+void nonlinearity_backward(Context& c, int kind, View x, View dout, Kept* kept, View dx, bool add) {
+  use(c).nonlinearity_backward(kind, x, dout, kept ? &kept->set : nullptr, dx, add);
 }
 void abs_topk(Context& c, View x, int k, View out, Kept* kept) { use(c).abs_topk(x, k, out, kept->set); }
+void nonlinearity_topk(Context& c, int kind, View x, int k, View out, Kept* kept) {
+  use(c).nonlinearity_topk(kind, x, k, out, kept->set);
+}
 void abs_topk_backward(Context& c, View dout, Kept* kept, View dx, bool add) {
   use(c).abs_topk_backward(dout, kept->set, dx, add);
 }
@@ -497,6 +500,7 @@ NAPI_MODULE_INIT() {
   METHOD(nonlinearity, "nonlinearity");
   METHOD(nonlinearity_backward, "nonlinearityBackward");
   METHOD(abs_topk, "absTopK");
+  METHOD(nonlinearity_topk, "nonlinearityTopK");
   METHOD(abs_topk_backward, "absTopKBackward");
   METHOD(mask, "mask");
   METHOD(mask_backward, "maskBackward");

@@ -18,7 +18,7 @@ static const Kernels table = {
     "plain",
 #endif
     embed, embed_backward, positions, positions_backward, norm, norm_backward, copy, sum, spmm, outer, bias_backward,
-    nonlinearity, nonlinearity_backward, abs_topk, abs_topk_backward, mask, mask_backward, patch, patch_backward,
+    nonlinearity, nonlinearity_backward, abs_topk, nonlinearity_topk, abs_topk_backward, mask, mask_backward, patch, patch_backward,
     attention, attention_backward, add_rows, add_row, add_rows_backward, unembed_loss, sum_squares, adam_dense, adam_rows,
 };
 }  // namespace ISA_NS

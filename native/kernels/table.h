@@ -45,8 +45,9 @@ struct Kernels {
   void (*outer)(View a, View b, float* grad, Panels shape, bool add, float* panels, int* ptr, uint16_t* idx, float* val);
   void (*bias_backward)(View dout, float* dbias);
   void (*nonlinearity)(int kind, View x, View out);
-  void (*nonlinearity_backward)(int kind, View x, View dout, View dx, bool add);
+  void (*nonlinearity_backward)(int kind, View x, View dout, const KeptSet* kept, View dx, bool add);
   void (*abs_topk)(View x, int k, View out, const KeptSet& kept);
+  void (*nonlinearity_topk)(int kind, View x, int k, View out, const KeptSet& kept);
   void (*abs_topk_backward)(View dout, const KeptSet& kept, View dx, bool add);
   void (*mask)(View x, const float* mask, const float* mean, View out);
   void (*mask_backward)(View x, const float* mask, const float* mean, View dout, View dx, bool add, float* dmask);

@@ -8,6 +8,7 @@
 #pragma once
 #include <string.h>
 #include "attention.h"
+#include "elementwise.h"
 #include "simd.h"
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -212,40 +213,47 @@ INLINE int search(const float* in, int W, int k, int guess, int8_t* digits, int8
   }
 }
 
-// p[i] where bit i is set, else 0
-INLINE vf load_kept(const float* p, unsigned bits) {
-#if VL == 16
-  return (vf)_mm512_maskz_loadu_ps((__mmask16)bits, p);
-#else
-  return (vf)((vi)load(p) & from_bits(bits & ((1u << VL) - 1)));
-#endif
+// One block: x and out are its entries, bits those that stay.
+INLINE void topk_block(const float* x, int W, int k, int* guess, float* out, uint64_t* bits) {
+  auto* digits = (int8_t*)thread_scratch((size_t)W * VL);
+  for (int t = 0; t < kBlock; t += kGroup) {
+    alignas(64) int8_t digit[kGroup];
+    const int next = search(x + t, W, k, __atomic_load_n(guess, __ATOMIC_RELAXED), digits, digit);
+    __atomic_store_n(guess, next, __ATOMIC_RELAXED);
+    for (int c = 0; c < W; c++) {
+      const uint64_t keep = byte_bits((vb)(*(const vb*)(digits + (size_t)c * kGroup) >= *(const vb*)digit));
+      bits[c] = t == 0 ? keep : bits[c] | keep << t;
+      UNROLL for (int j = 0; j < 4; j++) {
+        const size_t at = (size_t)c * kBlock + t + j * VL;
+        store(out + at, load_kept(x + at, (unsigned)(keep >> (j * VL))));
+      }
+    }
+  }
+}
+
+// `before(block)` returns the entries to cut.
+template <class Before>
+INLINE void topk_blocks(View out, int k, const KeptSet& kept, const Before& before) {
+  int guess = 0;  // passes from block to block: changes the speed of a search, never its result
+  parallel(out.blocks, [&](int b) {
+    uint64_t* bits = kept.bits + (size_t)b * kept.W;
+    if (k > 0) {
+      topk_block(before(b), out.W, k, &guess, out.block(b), bits);
+    } else {
+      memset(out.block(b), 0, (size_t)out.W * kBlock * 4);
+      memset(bits, 0, (size_t)out.W * 8);
+    }
+  });
 }
 
 static void abs_topk(View x, int k, View out, const KeptSet& kept) {
-  int guess = 0;  // shared by the blocks: changes the speed of a search, never its result
-  parallel(x.blocks, [&](int b) {
-    uint64_t* bits = kept.bits + (size_t)b * kept.W;
-    if (k <= 0) {
-      memset(out.block(b), 0, (size_t)x.W * kBlock * 4);
-      memset(bits, 0, (size_t)x.W * 8);
-      return;
-    }
-    auto* digits = (int8_t*)thread_scratch((size_t)x.W * VL);
-    for (int t = 0; t < kBlock; t += kGroup) {
-      const float* in = x.block(b) + t;
-      float* o = out.block(b) + t;
-      alignas(64) int8_t digit[kGroup];
-      const int next = search(in, x.W, k, __atomic_load_n(&guess, __ATOMIC_RELAXED), digits, digit);
-      __atomic_store_n(&guess, next, __ATOMIC_RELAXED);
-      for (int c = 0; c < x.W; c++) {
-        const uint64_t keep = byte_bits((vb)(*(const vb*)(digits + (size_t)c * kGroup) >= *(const vb*)digit));
-        bits[c] = t == 0 ? keep : bits[c] | keep << t;
-        UNROLL for (int j = 0; j < 4; j++) {
-          const size_t at = (size_t)c * kBlock + j * VL;
-          store(o + at, load_kept(in + at, (unsigned)(keep >> (j * VL))));
-        }
-      }
-    }
+  topk_blocks(out, k, kept, [&](int b) { return x.block(b); });
+}
+
+static void nonlinearity_topk(int kind, View x, int k, View out, const KeptSet& kept) {
+  topk_blocks(out, k, kept, [&](int b) {
+    nonlinearity_block(kind, x.block(b), x.W, out.block(b));
+    return out.block(b);
   });
 }
 
