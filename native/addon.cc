@@ -25,7 +25,7 @@ struct Storage {
 };
 struct Kept {
   KeptSet set;
-  size_t bits, guesses;
+  size_t bytes;
 };
 struct Ints {
   const int* data;
@@ -140,8 +140,7 @@ void free_handle(Storage* s) {
   delete s;
 }
 void free_handle(Kept* k) {
-  memory_give(k->set.bits, k->bits);
-  memory_give(k->set.guess, k->guesses);
+  memory_give(k->set.bits, k->bytes);
   delete k;
 }
 void free_handle(DenseParam* p) { dense_free(p); }
@@ -228,11 +227,10 @@ Owned<Storage> slice(View whole, int start, int W) {
 Owned<Kept> kept_set(int B, int T, int W) {
   const int Tp = round_up(T, kLaneAlign), blocks = (B * Tp + kBlock - 1) / kBlock;
   auto* k = new Kept();
-  k->bits = (size_t)blocks * W * 8;
-  k->guesses = (size_t)blocks * 16 * 4;
-  k->set = KeptSet{(uint64_t*)memory_take(k->bits), (float*)memory_take(k->guesses), B, T, Tp, W, blocks};
-  if (k->set.bits && k->set.guess) return {k};
-  free_handle(k);
+  k->bytes = (size_t)blocks * W * 8;
+  k->set = KeptSet{(uint64_t*)memory_take(k->bytes), B, T, Tp, W, blocks};
+  if (k->set.bits) return {k};
+  delete k;
   return {nullptr};
 }
 void write(View x, Floats values) {
@@ -407,10 +405,13 @@ bool linear_backward_weight_kept(Context& c, View x, View dout, SparseParam* w) 
 }
 void bias_backward(Context& c, View dout, DenseParam* bias) { use(c).bias_backward(dout, open_grad(bias)); }
 void nonlinearity(Context& c, int kind, View x, View out) { use(c).nonlinearity(kind, x, out); }
-void nonlinearity_backward(Context& c, int kind, View x, View dout, View dx, bool add) {
-  use(c).nonlinearity_backward(kind, x, dout, dx, add);
+void nonlinearity_backward(Context& c, int kind, View x, View dout, Kept* kept, View dx, bool add) {
+  use(c).nonlinearity_backward(kind, x, dout, kept ? &kept->set : nullptr, dx, add);
 }
 void abs_topk(Context& c, View x, int k, View out, Kept* kept) { use(c).abs_topk(x, k, out, kept->set); }
+void nonlinearity_topk(Context& c, int kind, View x, int k, View out, Kept* kept) {
+  use(c).nonlinearity_topk(kind, x, k, out, kept->set);
+}
 void abs_topk_backward(Context& c, View dout, Kept* kept, View dx, bool add) {
   use(c).abs_topk_backward(dout, kept->set, dx, add);
 }
@@ -581,6 +582,7 @@ NAPI_MODULE_INIT() {
   METHOD(nonlinearity, "nonlinearity");
   METHOD(nonlinearity_backward, "nonlinearityBackward");
   METHOD(abs_topk, "absTopK");
+  METHOD(nonlinearity_topk, "nonlinearityTopK");
   METHOD(abs_topk_backward, "absTopKBackward");
   METHOD(mask, "mask");
   METHOD(mask_backward, "maskBackward");

@@ -28,11 +28,9 @@ struct View {
   }
 };
 
-// One bit per entry: bits[block * W + feature] covers the 64 tokens of a block. `guess` remembers a threshold per
-// group of 16 tokens; it changes the speed of the next search, never its result.
+// One bit per entry: bits[block * W + feature] covers the 64 tokens of a block.
 struct KeptSet {
   uint64_t* bits;
-  float* guess;
   int B, T, Tp, W, blocks;
 };
 

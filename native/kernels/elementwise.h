@@ -27,12 +27,12 @@ static void sum(View p, View q, View out) {
   });
 }
 
-// Standard normal distribution function and density. erfc(z) = exp(-z^2) t R(t), t = 1/(1 + 0.33 z), R fitted to
-// 9e-8 relative for 0 <= z <= 9.
+// Standard normal distribution function and density. erfc(z) = exp(-z^2) t R(t) with z = |x| / sqrt(2) and
+// t = 1/(1 + 0.33 z), R fitted to 9e-8 relative for 0 <= z <= 9.
 INLINE void normal_cdf(vf x, vf* cdf, vf* density) {
-  vf z = select(x < all(0.f), -x, x) * 0.70710678f;
-  vf t = 1.f / (1.f + z * 0.33f);
-  vf e = vexp(-(z * z));
+  vf size = (vf)((vi)x & 0x7fffffff);
+  vf t = 1.f / (1.f + size * 0.23334524f);
+  vf e = vexp(x * x * -0.5f);
   vf r = t * -0.13593029f + 0.46269421f;
   r = r * t + -0.35544854f;
   r = r * t + 0.41254938f;
@@ -45,35 +45,46 @@ INLINE void normal_cdf(vf x, vf* cdf, vf* density) {
   *density = e * 0.39894228f;
 }
 
-static void nonlinearity(int kind, View x, View out) {
-  each_feature(x.blocks, x.W, [&](int b, size_t at) {
-    const float* s = x.block(b) + at;
-    float* d = out.block(b) + at;
-    for (int t = 0; t < kBlock; t += VL) {
-      vf v = load(s + t), cdf, density;
-      if (kind == 1) {
-        store(d + t, select(v > all(0.f), v, all(0.f)));
-      } else {
-        normal_cdf(v, &cdf, &density);
-        store(d + t, v * cdf);
-      }
+INLINE void nonlinearity_block(int kind, const float* x, int W, float* out) {
+  for (size_t i = 0; i < (size_t)W * kBlock; i += VL) {
+    vf v = load(x + i), cdf, density;
+    if (kind == 1) {
+      store(out + i, select(v > all(0.f), v, all(0.f)));
+    } else {
+      normal_cdf(v, &cdf, &density);
+      store(out + i, v * cdf);
     }
-  });
+  }
 }
 
-static void nonlinearity_backward(int kind, View x, View dout, View dx, bool add) {
-  each_feature(x.blocks, x.W, [&](int b, size_t at) {
-    const float *s = x.block(b) + at, *g = dout.block(b) + at;
-    float* d = dx.block(b) + at;
-    for (int t = 0; t < kBlock; t += VL) {
-      vf v = load(s + t), cdf, density, r;
-      if (kind == 1) {
-        r = select(v > all(0.f), load(g + t), all(0.f));
-      } else {
-        normal_cdf(v, &cdf, &density);
-        r = load(g + t) * (cdf + v * density);
+static void nonlinearity(int kind, View x, View out) {
+  parallel(x.blocks, [&](int b) { nonlinearity_block(kind, x.block(b), x.W, out.block(b)); });
+}
+
+INLINE vf slope(int kind, vf x) {
+  if (kind == 1) return select(x > all(0.f), all(1.f), all(0.f));
+  vf cdf, density;
+  normal_cdf(x, &cdf, &density);
+  return cdf + x * density;
+}
+
+// p[i] where bit i is set, else 0. (Not a masked load: those made the GELU's reverse 1.5 times slower on Zen 5.)
+INLINE vf load_kept(const float* p, unsigned bits) {
+  return (vf)((vi)load(p) & from_bits(bits & ((1u << VL) - 1)));
+}
+
+// `kept`: where the gradient counts, or null
+static void nonlinearity_backward(int kind, View x, View dout, const KeptSet* kept, View dx, bool add) {
+  parallel(x.blocks, [&](int b) {
+    for (int c = 0; c < x.W; c++) {
+      const size_t at = (size_t)c * kBlock;
+      const float *s = x.block(b) + at, *g = dout.block(b) + at;
+      float* d = dx.block(b) + at;
+      const uint64_t bits = kept ? kept->bits[(size_t)b * kept->W + c] : ~(uint64_t)0;
+      for (int t = 0; t < kBlock; t += VL) {
+        const vf r = load_kept(g + t, (unsigned)(bits >> t)) * slope(kind, load(s + t));
+        store(d + t, add ? load(d + t) + r : r);
       }
-      store(d + t, add ? load(d + t) + r : r);
     }
   });
 }

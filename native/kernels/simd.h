@@ -56,8 +56,8 @@ INLINE unsigned lane_bits(vi m) {
   return (unsigned)(m[0] & 1) | (unsigned)(m[1] & 2) | (unsigned)(m[2] & 4) | (unsigned)(m[3] & 8);
 }
 #endif
-INLINE vf select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
-INLINE vi selecti(vi mask, vi a, vi b) { return (mask & a) | (~mask & b); }
+INLINE vf select(vi mask, vf a, vf b) { return mask ? a : b; }
+INLINE vi selecti(vi mask, vi a, vi b) { return mask ? a : b; }
 // of numbers; which operand a NaN gives depends on the instruction set
 #if VL == 16
 INLINE vf vmax(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
@@ -89,7 +89,7 @@ INLINE vi from_bits(unsigned bits) {
 // exp to about 1e-7 relative; arguments are clamped to [-87, 88]. Range reduction by ln 2 split in two, degree-6 Taylor
 // remainder with minimax coefficients (Cephes, S. Moshier).
 INLINE vf vexp(vf x) {
-  x = select(x < all(-87.f), all(-87.f), x);
+  x = vmax(all(-87.f), x);
   x = select(x > all(88.f), all(88.f), x);
   const vf magic = all(12582912.f);
   vf n = x * 1.44269504f + magic;

@@ -72,8 +72,9 @@ struct Kernels {
   void (*embed_backward_kept)(View dout, const int* ids, const Compressed& rows, int R, float* grad, bool add);
   void (*bias_backward)(View dout, float* dbias);
   void (*nonlinearity)(int kind, View x, View out);
-  void (*nonlinearity_backward)(int kind, View x, View dout, View dx, bool add);
+  void (*nonlinearity_backward)(int kind, View x, View dout, const KeptSet* kept, View dx, bool add);
   void (*abs_topk)(View x, int k, View out, const KeptSet& kept);
+  void (*nonlinearity_topk)(int kind, View x, int k, View out, const KeptSet& kept);
   void (*abs_topk_backward)(View dout, const KeptSet& kept, View dx, bool add);
   void (*mask)(View x, const float* mask, const float* mean, View out);
   void (*mask_backward)(View x, const float* mask, const float* mean, View dout, View dx, bool add, float* dmask);

@@ -1,155 +1,259 @@
-// AbsTopK: for each token the k features of largest magnitude. Lanes are tokens; the k-th magnitude is searched on the
-// bits of the floats, which order like integers once the sign is dropped.
+// AbsTopK: for each token the k features of largest magnitude; among equal ones the lowest index.
+//
+// Magnitudes order like integers by their bits. Each token has a window of 253 equal steps of these integers where its
+// k-th magnitude is expected, and every entry becomes its step: a digit of 8 bits, so that one vector holds 4 * VL
+// tokens' digits of a feature. Eight counting passes find the digit of the k-th. The entries that share it are mostly
+// one to four: when not all of them stay, they are compared by value. Where they are many, or the window missed, the
+// window becomes their range and the round is repeated.
 #pragma once
+#include <string.h>
 #include "attention.h"
+#include "elementwise.h"
 #include "simd.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace ISA_NS {
 constexpr int kMagnitude = 0x7fffffff;
+constexpr int kGroup = 4 * VL;  // tokens searched together
+constexpr int kZero = -127, kBelow = -126, kAbove = 127;  // digits of what is zero or outside of the window
+constexpr int kSteps = kAbove - kBelow - 1;
+constexpr int kFew = 16;       // entries of one digit that are compared by value
+constexpr int kCounted = 128;  // features counted in 8 bits before the sum moves to 16
 
-INLINE vi vmini(vi a, vi b) { return selecti(a < b, a, b); }
-INLINE vi vmaxi(vi a, vi b) { return selecti(a > b, a, b); }
+typedef int8_t vb __attribute__((vector_size(VL * 4), aligned(VL * 4), may_alias));
+typedef uint8_t vu __attribute__((vector_size(VL * 4), aligned(VL * 4), may_alias));
 
-// How many of each lane's magnitudes reach p and q, in one pass. m: [W][VL], contiguous.
-INLINE void count_two(const int* m, int W, vi p, vi q, vi* cp, vi* cq) {
-  vi a0 = alli(0), a1 = alli(0), b0 = alli(0), b1 = alli(0);
-  int f = 0;
-  for (; f + 1 < W; f += 2) {
-    const vi x = *(const vi*)(m + f * VL), y = *(const vi*)(m + (f + 1) * VL);
-    a0 -= x >= p;
-    b0 -= x >= q;
-    a1 -= y >= p;
-    b1 -= y >= q;
+// a + 1 where x > p
+INLINE vb add_over(vb a, vb x, vb p) {
+#if VL == 16
+  return (vb)_mm512_mask_sub_epi8((__m512i)a, _mm512_cmpgt_epi8_mask((__m512i)x, (__m512i)p), (__m512i)a,
+                                  _mm512_set1_epi8(-1));
+#else
+  return a - (vb)(x > p);
+#endif
+}
+// bit i: byte i of a comparison result is true
+INLINE uint64_t byte_bits(vb mask) {
+#if VL == 16
+  return _mm512_movepi8_mask((__m512i)mask);
+#elif VL == 8
+  return (uint32_t)_mm256_movemask_epi8((__m256i)mask);
+#elif defined(__SSE2__)
+  return (unsigned)_mm_movemask_epi8((__m128i)mask);
+#else
+  uint64_t bits = 0;
+  for (int i = 0; i < kGroup; i++) bits |= (uint64_t)(mask[i] & 1) << i;
+  return bits;
+#endif
+}
+// Four vectors to bytes; what is out of range becomes the nearest byte.
+INLINE vb to_bytes(vi a, vi b, vi c, vi d) {
+#if VL == 16
+  const __m512i ab = _mm512_packs_epi32((__m512i)a, (__m512i)b), cd = _mm512_packs_epi32((__m512i)c, (__m512i)d);
+  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  return (vb)_mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
+#elif VL == 8
+  const __m256i ab = _mm256_packs_epi32((__m256i)a, (__m256i)b), cd = _mm256_packs_epi32((__m256i)c, (__m256i)d);
+  return (vb)_mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0));
+#elif defined(__SSE2__)
+  return (vb)_mm_packs_epi16(_mm_packs_epi32((__m128i)a, (__m128i)b), _mm_packs_epi32((__m128i)c, (__m128i)d));
+#else
+  vb bytes;
+  const vi from[4] = {a, b, c, d};
+  for (int i = 0; i < kGroup; i++) {
+    const int x = from[i / VL][i % VL];
+    bytes[i] = (int8_t)(x < -128 ? -128 : x > 127 ? 127 : x);
   }
-  if (f < W) {
-    const vi x = *(const vi*)(m + f * VL);
-    a0 -= x >= p;
-    b0 -= x >= q;
-  }
-  *cp = a0 + a1;
-  *cq = b0 + b1;
+  return bytes;
+#endif
 }
 
-// For each lane a magnitude `lo` and how many entries equal to it may stay (`quota`), such that these and the larger ones
-// are k. `nonzero` counts the entries that are not zero.
-//
-// The bracket [lo, hi) narrows by interpolating in value between the counts at its ends. When it holds the k-th magnitude
-// within two entries of an end in every lane, one more pass reads that entry off.
-INLINE void kth_magnitude(const int* m, int W, int k, float guess, vi nonzero, vi* lo_out, vi* quota_out, float* next) {
-  const vi K = alli(k), one = alli(1);
-  vi lo = one, hi = alli(0x7f800001), count_lo = nonzero, count_hi = alli(0);
-  const vi few = nonzero < K;  // zeros complete the k: settled below
-  vf g0 = all(guess * 0.95f), g1 = all(guess * 1.05f);
-  for (int pass = 0, looked = 0; pass < 96; pass++) {
-    vi p = (vi)g0, q = (vi)g1, cp, cq;
-    p = vmaxi(vmini(p, hi - 1), lo + 1);
-    q = vmaxi(vmini(q, hi - 1), lo + 1);
-    count_two(m, W, p, q, &cp, &cq);
-    for (int i = 0; i < 2; i++) {
-      const vi t = i ? q : p, c = i ? cq : cp;
-      const vi up = (c >= K) & (t > lo), down = (c < K) & (t < hi);
-      lo = selecti(up, t, lo);
-      count_lo = selecti(up, c, count_lo);
-      hi = selecti(down, t, hi);
-      count_hi = selecti(down, c, count_hi);
-    }
-    const vi over = count_lo - K, under = K - count_hi;
-    vi done = few | (over == 0) | ((hi - lo) <= one);
-    if (every(done)) break;
-    if (!looked && every(done | (over <= 2) | (under <= 2))) {
-      // the three smallest magnitudes from lo on, and the three largest below hi
-      looked = 1;
-      vi s1 = alli(kMagnitude), s2 = s1, s3 = s1, l1 = alli(0), l2 = l1, l3 = l1;
-      for (int f = 0; f < W; f++) {
-        const vi x = *(const vi*)(m + f * VL);
-        vi s = selecti(x >= lo, x, alli(kMagnitude)), l = x & (x < hi), c;
-        c = vmaxi(s1, s);
-        s1 = vmini(s1, s);
-        s = vmaxi(s2, c);
-        s2 = vmini(s2, c);
-        s3 = vmini(s3, s);
-        c = vmini(l1, l);
-        l1 = vmaxi(l1, l);
-        l = vmini(l2, c);
-        l2 = vmaxi(l2, c);
-        l3 = vmaxi(l3, l);
-      }
-      // dropping one or two from below, or taking one or two from above, where no ties are in the way
-      const vi open = ~done;
-      const vi drop1 = open & (over == 1) & (s1 < s2), drop2 = open & (over == 2) & (s2 < s3);
-      const vi take1 = open & (under == 1) & (l1 > l2), take2 = open & (under == 2) & (l2 > l3);
-      lo = selecti(drop1, s2, lo);
-      lo = selecti(drop2, s3, lo);
-      lo = selecti(take1, l1, lo);
-      lo = selecti(take2, l2, lo);
-      const vi settled = drop1 | drop2 | take1 | take2;
-      count_lo = selecti(settled, K, count_lo);
-      if (every(done | settled)) break;
-      // Ties: draw the bracket to the entries at its ends and ask whether the k-th is one of them.
-      const vi tied = open & ~settled;
-      lo = selecti(tied, s1, lo);
-      hi = selecti(tied, l1 + 1, hi);
-      g0 = (vf)(lo + 1);
-      g1 = (vf)(hi - 1);
-      continue;
-    }
-    if (pass > 8 && pass % 2 == 0) {  // quarters of the bits: ties and skewed values end too
-      const vi quarter = (hi - lo) >> 2;
-      g0 = (vf)(lo + quarter);
-      g1 = (vf)(hi - quarter);
-    } else if (pass > 8) {  // many equal values: does the k-th lie just above lo?
-      g0 = (vf)(lo + 1);
-      g1 = (vf)(lo + ((hi - lo) >> 1));
-    } else {
-      const vf fl = (vf)lo;
-      const vf fh = select(hi >= alli(0x7f000000), fl * 1.3f, (vf)hi);
-      const vf between = tofloat(count_lo - count_hi), want = tofloat(count_lo - K);
-      const vf slope = (fh - fl) / between;
-      const vf spread = vsqrt(want * tofloat(K - count_hi) / between + 0.25f);
-      g0 = vmax(fl, fl + slope * (want - spread));
-      g1 = fl + slope * (want + spread);
+// Windows of a group's tokens: digit d is the magnitudes from center + (d << shift) on.
+struct Windows {
+  int center[kGroup], shift[kGroup];
+};
+
+INLINE vi digit_of(vi x, vi center, vi shift) {
+  const vi t = (x - center) >> shift;
+#if VL == 16
+  return (vi)_mm512_mask_max_epi32((__m512i)alli(kZero), _mm512_test_epi32_mask((__m512i)x, (__m512i)x), (__m512i)t,
+                                   (__m512i)alli(kBelow));
+#else
+  return x == alli(0) ? alli(kZero) : t > alli(kBelow) ? t : alli(kBelow);
+#endif
+}
+
+INLINE void cut_digits(const float* in, int W, const Windows& w, int8_t* digits) {
+  vi center[4], shift[4];
+  UNROLL for (int j = 0; j < 4; j++) {
+    center[j] = *(const vi*)(w.center + j * VL);
+    shift[j] = *(const vi*)(w.shift + j * VL);
+  }
+  for (int c = 0; c < W; c++) {
+    vi d[4];
+    UNROLL for (int j = 0; j < 4; j++)
+      d[j] = digit_of((vi)load(in + (size_t)c * kBlock + j * VL) & kMagnitude, center[j], shift[j]);
+    *(vb*)(digits + (size_t)c * kGroup) = to_bytes(d[0], d[1], d[2], d[3]);
+  }
+}
+
+// How many of each token's digits are over p.
+INLINE void count_over(const int8_t* digits, int W, vb p, uint16_t* count) {
+  for (int i = 0; i < kGroup; i++) count[i] = 0;
+  for (int first = 0; first < W; first += kCounted) {
+    const int end = first + kCounted < W ? first + kCounted : W;
+    vb a[4] = {};
+    int c = first;
+    for (; c + 3 < end; c += 4)
+      UNROLL for (int j = 0; j < 4; j++) a[j] = add_over(a[j], *(const vb*)(digits + (size_t)(c + j) * kGroup), p);
+    for (; c < end; c++) a[0] = add_over(a[0], *(const vb*)(digits + (size_t)c * kGroup), p);
+    alignas(64) uint8_t sum[kGroup];
+    *(vb*)sum = (a[0] + a[1]) + (a[2] + a[3]);
+    for (int i = 0; i < kGroup; i++) count[i] += sum[i];
+  }
+}
+
+// The digit that k entries reach, and how many entries reach it and are over it.
+INLINE void find_digits(const int8_t* digits, int W, int k, int8_t* digit, uint16_t* reach, uint16_t* over) {
+  alignas(64) int8_t p[kGroup];
+  uint16_t count[kGroup];
+  for (int i = 0; i < kGroup; i++) digit[i] = -128, reach[i] = (uint16_t)W, over[i] = 0;
+  for (int step = 128; step > 0; step >>= 1) {
+    for (int i = 0; i < kGroup; i++) p[i] = (int8_t)(digit[i] + step - 1);
+    count_over(digits, W, *(const vb*)p, count);
+    for (int i = 0; i < kGroup; i++) {
+      const bool enough = count[i] >= k;
+      digit[i] = (int8_t)(enough ? digit[i] + step : digit[i]);
+      reach[i] = enough ? count[i] : reach[i];
+      over[i] = enough ? over[i] : count[i];
     }
   }
-  vi quota = selecti(count_lo == K, K, K - count_hi);
-  lo = selecti(few, alli(0), lo);
-  *lo_out = lo;
-  *quota_out = selecti(few, K - nonzero, quota);
-  float total = 0.f;
-  for (int i = 0; i < VL; i++) total += ((vf)lo)[i];
-  total /= VL;
-  *next = total > 1e-30f ? total : 1e-3f;
+}
+
+// Of these tokens' entries that share the digit of the k-th only `quota` stay, the largest: the others sink by one.
+INLINE void compare_values(const float* in, int W, const int8_t* digit, const uint16_t* quota, uint64_t tokens,
+                           int8_t* digits) {
+  uint16_t list[kGroup][kFew];
+  int length[kGroup] = {};
+  for (int c = 0; c < W; c++) {
+    uint64_t bits = byte_bits((vb)(*(const vb*)(digits + (size_t)c * kGroup) == *(const vb*)digit)) & tokens;
+    for (; bits; bits &= bits - 1) {
+      const int i = __builtin_ctzll(bits);
+      list[i][length[i]++] = (uint16_t)c;
+    }
+  }
+  for (; tokens; tokens &= tokens - 1) {
+    const int i = __builtin_ctzll(tokens), n = length[i];
+    int x[kFew];
+    for (int a = 0; a < n; a++) x[a] = ((const int*)in)[(size_t)list[i][a] * kBlock + i] & kMagnitude;
+    for (int a = 0; a < n; a++) {
+      int before = 0;
+      for (int b = 0; b < n; b++) before += x[b] > x[a] || (x[b] == x[a] && b < a);
+      digits[(size_t)list[i][a] * kGroup + i] -= before >= quota[i];
+    }
+  }
+}
+
+// The same where the entries are equal: the first ones stay.
+INLINE void drop_ties(int W, const int8_t* digit, uint16_t* quota, int8_t* digits) {
+  for (int first = 0; first < W; first += kCounted) {
+    const int end = first + kCounted < W ? first + kCounted : W;
+    alignas(64) uint8_t before[kGroup], after[kGroup];
+    for (int i = 0; i < kGroup; i++) before[i] = (uint8_t)(quota[i] < kCounted ? quota[i] : kCounted);
+    vu left = *(const vu*)before;
+    for (int c = first; c < end; c++) {
+      auto* x = (vb*)(digits + (size_t)c * kGroup);
+      const vu tied = (vu)(*x == *(const vb*)digit) & 1, stays = tied < left ? tied : left;
+      left -= stays;
+      *x -= (vb)(tied - stays);
+    }
+    *(vu*)after = left;
+    for (int i = 0; i < kGroup; i++) quota[i] = (uint16_t)(quota[i] - (before[i] - after[i]));
+  }
+}
+
+// Finds for each token of a group a digit that exactly k entries reach. `guess`: bits of a magnitude near the k-th, or 0;
+// returns the next guess.
+INLINE int search(const float* in, int W, int k, int guess, int8_t* digits, int8_t* digit) {
+  Windows w;
+  uint16_t reach[kGroup], over[kGroup], quota[kGroup];
+  // two octaves around the guess; without one, a step for each power of two
+  for (int i = 0; i < kGroup; i++) w.center[i] = guess ? guess : 128 << 23, w.shift[i] = guess ? 16 : 23;
+  for (;;) {
+    cut_digits(in, W, w, digits);
+    find_digits(digits, W, k, digit, reach, over);
+    bool again = false, ties = false;
+    uint64_t few = 0;
+    int64_t sum = 0, found = 0;
+    for (int i = 0; i < kGroup; i++) {
+      const int d = digit[i], step = 1 << w.shift[i], shared = reach[i] - over[i];
+      const bool inside = d > kBelow && d < kAbove;
+      int lo = w.center[i] + d * step, hi = d == kAbove ? kMagnitude : lo + step;
+      if (d == kBelow) lo = 1;
+      if (inside) sum += lo, found++;
+      quota[i] = (uint16_t)(k - over[i]);
+      if (quota[i] == shared) continue;
+      if (d == kZero || (inside && step == 1)) {
+        ties = true;
+      } else if (shared <= kFew) {
+        few |= (uint64_t)1 << i;
+      } else {
+        again = true;
+        w.shift[i] = 0;
+        while ((hi - 1 - lo) >> w.shift[i] >= kSteps) w.shift[i]++;
+        w.center[i] = lo + ((-kBelow - 1) << w.shift[i]);
+      }
+    }
+    if (again) continue;
+    if (few) compare_values(in, W, digit, quota, few, digits);
+    if (ties) drop_ties(W, digit, quota, digits);
+    return found ? (int)(sum / found) : guess;
+  }
+}
+
+// One block: x and out are its entries, bits those that stay.
+INLINE void topk_block(const float* x, int W, int k, int* guess, float* out, uint64_t* bits) {
+  auto* digits = (int8_t*)thread_scratch((size_t)W * VL);
+  for (int t = 0; t < kBlock; t += kGroup) {
+    alignas(64) int8_t digit[kGroup];
+    const int next = search(x + t, W, k, __atomic_load_n(guess, __ATOMIC_RELAXED), digits, digit);
+    __atomic_store_n(guess, next, __ATOMIC_RELAXED);
+    for (int c = 0; c < W; c++) {
+      const uint64_t keep = byte_bits((vb)(*(const vb*)(digits + (size_t)c * kGroup) >= *(const vb*)digit));
+      bits[c] = t == 0 ? keep : bits[c] | keep << t;
+      UNROLL for (int j = 0; j < 4; j++) {
+        const size_t at = (size_t)c * kBlock + t + j * VL;
+        store(out + at, load_kept(x + at, (unsigned)(keep >> (j * VL))));
+      }
+    }
+  }
+}
+
+// `before(block)` returns the entries to cut.
+template <class Before>
+INLINE void topk_blocks(View out, int k, const KeptSet& kept, const Before& before) {
+  int guess = 0;  // passes from block to block: changes the speed of a search, never its result
+  parallel(out.blocks, [&](int b) {
+    uint64_t* bits = kept.bits + (size_t)b * kept.W;
+    if (k > 0) {
+      topk_block(before(b), out.W, k, &guess, out.block(b), bits);
+    } else {
+      memset(out.block(b), 0, (size_t)out.W * kBlock * 4);
+      memset(bits, 0, (size_t)out.W * 8);
+    }
+  });
 }
 
 static void abs_topk(View x, int k, View out, const KeptSet& kept) {
-  parallel(x.blocks, [&](int b) {
-    uint64_t* bits = kept.bits + (size_t)b * kept.W;
-    int* m = (int*)thread_scratch((size_t)x.W * VL);
-    for (int c = 0; c < x.W; c++) bits[c] = 0;
-    for (int t = 0; t < kBlock; t += VL) {
-      const float* in = x.block(b) + t;
-      float* o = out.block(b) + t;
-      if (k <= 0) {
-        for (int c = 0; c < x.W; c++) store(o + (size_t)c * kBlock, all(0.f));
-        continue;
-      }
-      vi nonzero = alli(0);
-      for (int c = 0; c < x.W; c++) {  // side by side: rows 256 bytes apart would share a few cache sets
-        const vi v = (vi)load(in + (size_t)c * kBlock) & kMagnitude;
-        *(vi*)(m + c * VL) = v;
-        nonzero -= v > alli(0);
-      }
-      vi lo, quota;
-      float* guess = kept.guess + (size_t)b * (kBlock / VL) + t / VL;
-      kth_magnitude(m, x.W, k, *guess, nonzero, &lo, &quota, guess);
-      for (int c = 0; c < x.W; c++) {
-        const vi v = *(const vi*)(m + c * VL);
-        const vi equal = (v == lo) & (quota > alli(0));  // ties: the lowest index wins
-        quota += equal;
-        const vi keep = (v > lo) | equal;
-        store(o + (size_t)c * kBlock, (vf)((vi)load(in + (size_t)c * kBlock) & keep));
-        bits[c] |= (uint64_t)lane_bits(keep) << t;
-      }
-    }
+  topk_blocks(out, k, kept, [&](int b) { return x.block(b); });
+}
+
+static void nonlinearity_topk(int kind, View x, int k, View out, const KeptSet& kept) {
+  topk_blocks(out, k, kept, [&](int b) {
+    nonlinearity_block(kind, x.block(b), x.W, out.block(b));
+    return out.block(b);
   });
 }
 
@@ -160,7 +264,7 @@ static void abs_topk_backward(View dout, const KeptSet& kept, View dx, bool add)
       float* d = dx.block(b) + (size_t)c * kBlock;
       uint64_t bits = kept.bits[(size_t)b * kept.W + c];
       for (int t = 0; t < kBlock; t += VL) {
-        vf r = (vf)((vi)load(g + t) & from_bits((unsigned)(bits >> t) & ((1u << VL) - 1)));
+        const vf r = load_kept(g + t, (unsigned)(bits >> t));
         store(d + t, add ? load(d + t) + r : r);
       }
     }

@@ -195,9 +195,19 @@ export interface Engine {
   /** dbias (+)= sum over tokens of dout */
   biasBackward(dout: Activation, bias: DenseParam): void;
   nonlinearity(kind: Nonlinearity, x: Activation, out: Activation): void;
-  nonlinearityBackward(kind: Nonlinearity, x: Activation, dout: Activation, dx: Activation, add: boolean): void;
+  /** dx (+)= dout * slope at x where `kept`, else (+)= 0; null: everywhere. */
+  nonlinearityBackward(
+    kind: Nonlinearity,
+    x: Activation,
+    dout: Activation,
+    kept: KeptSet | null,
+    dx: Activation,
+    add: boolean,
+  ): void;
   /** Keeps the k entries of largest magnitude of each token, zeroes the rest; ties: lowest index. out may be x. */
   absTopK(x: Activation, k: number, out: Activation, kept: KeptSet): void;
+  /** `nonlinearity`, then `absTopK` of its result, block by block. out must not be x. */
+  nonlinearityTopK(kind: Nonlinearity, x: Activation, k: number, out: Activation, kept: KeptSet): void;
   /** dx (+)= dout where kept, else (+)= 0. dx may be dout. */
   absTopKBackward(dout: Activation, kept: KeptSet, dx: Activation, add: boolean): void;
   /** out = mask * x + (1 - mask) * mean; mask and mean have one entry per channel. out must not be x. */

@@ -31,7 +31,7 @@ import {
   linearKernel,
 } from "./ops/linear.ts";
 import { maskBackwardKernel, maskKernel } from "./ops/mask.ts";
-import { nonlinearityBackwardKernel, nonlinearityKernel } from "./ops/nonlinearity.ts";
+import { nonlinearityBackwardKernel, nonlinearityKernel, nonlinearityTopKKernel } from "./ops/nonlinearity.ts";
 import { normBackwardKernel, normKernel } from "./ops/norm.ts";
 import { pairLossKernel } from "./ops/pair-loss.ts";
 import { patchBackwardKernel, patchKernel } from "./ops/patch.ts";
@@ -194,6 +194,7 @@ export class ReferenceEngine implements Engine {
   readonly nonlinearity = nonlinearityKernel;
   readonly nonlinearityBackward = nonlinearityBackwardKernel;
   readonly absTopK = absTopKKernel;
+  readonly nonlinearityTopK = nonlinearityTopKKernel;
   readonly absTopKBackward = absTopKBackwardKernel;
   readonly mask = maskKernel;
   readonly maskBackward = maskBackwardKernel;

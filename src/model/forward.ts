@@ -79,14 +79,18 @@ class Pass {
   private tap(name: HookName, x: Activation): Activation {
     const replaced = this.hooks.patches?.get(name);
     const value = replaced ? patch(this.tape, x, replaced.values, replaced.where) : x;
-    this.hooks.record?.(name, value);
+    this.hooks.record?.(name, this.tape.keep(value));
     return value;
   }
 
   /** A node site: AbsTopK, then the mask, then a patch. */
   private site(layer: number, site: Site, x: Activation): Activation {
-    const name = siteName(layer, site);
-    let value = this.cut(x, SITE_LOCATION[site]);
+    return this.ablate(siteName(layer, site), this.cut(x, SITE_LOCATION[site]));
+  }
+
+  /** What a node site does after AbsTopK. */
+  private ablate(name: SiteName, x: Activation): Activation {
+    let value = x;
     const masked = this.hooks.masks?.get(name);
     if (masked) value = mask(this.tape, value, masked.mask, masked.mean);
     return this.tap(name, value);
@@ -137,8 +141,10 @@ class Pass {
   private mlpBlock(layer: number, x: Activation, position: Activation | null): Activation {
     const block = `transformer.h.${layer}`;
     const a = this.site(layer, "mlp.act_in", this.reads(x, position, `${block}.ln_2`, `${block}.ln_p2`));
-    const h = nonlinearity(this.tape, this.model.config.activation, this.linear(a, `${block}.mlp.c_fc`));
-    const neurons = this.site(layer, "mlp.post_act", h);
+    const h = this.linear(a, `${block}.mlp.c_fc`);
+    const { config } = this.model;
+    const k = cutCount(config, SITE_LOCATION["mlp.post_act"], h.width);
+    const neurons = this.ablate(siteName(layer, "mlp.post_act"), nonlinearity(this.tape, config.activation, h, k));
     const delta = this.site(layer, "mlp.resid_delta", this.linear(neurons, `${block}.mlp.c_proj`));
     return this.write(x, delta, "resid_post_mlp");
   }

@@ -14,7 +14,7 @@ function setup(frozen = false) {
   engine.writeParam(w, "value", Float32Array.of(2, 0, 0, 3));
   const tape = new Tape(engine, "weights", frozen ? [w] : []);
   const leaf = (...values: number[]): Activation => {
-    const x = tape.alloc(TOKENS, values.length);
+    const x = tape.keep(tape.alloc(TOKENS, values.length));
     engine.write(x, Float32Array.from(values));
     return x;
   };
@@ -48,7 +48,7 @@ describe("residualAdd", () => {
   test("delta used before and after as well", () => {
     const { tape, leaf, grad } = setup();
     const x = leaf(1, 1);
-    const delta = duplicate(tape, leaf(0, 0));
+    const delta = tape.keep(duplicate(tape, leaf(0, 0)));
     dotLoss(tape, delta, Float32Array.of(1, 2));
     const y = ops.residualAdd(tape, x, delta);
     dotLoss(tape, delta, Float32Array.of(100, 200));
@@ -61,7 +61,7 @@ describe("residualAdd", () => {
   test("delta used before only: its write does not reach x", () => {
     const { tape, leaf, grad } = setup();
     const x = leaf(1, 1);
-    const delta = duplicate(tape, leaf(0, 0));
+    const delta = tape.keep(duplicate(tape, leaf(0, 0)));
     dotLoss(tape, delta, Float32Array.of(1, 2));
     dotLoss(tape, ops.residualAdd(tape, x, delta), Float32Array.of(10, 20));
     tape.backward();
@@ -84,7 +84,7 @@ describe("residualAdd", () => {
   test("delta that is a view of a whole", () => {
     const { tape, leaf, grad } = setup();
     const x = leaf(1, 1);
-    const whole = duplicate(tape, leaf(1, 2, 3, 4));
+    const whole = tape.keep(duplicate(tape, leaf(1, 2, 3, 4)));
     const [left, right] = ops.views(tape, whole, [2, 2]);
     const y = ops.residualAdd(tape, x, right!);
     dotLoss(tape, y, Float32Array.of(10, 20));
@@ -97,7 +97,7 @@ describe("residualAdd", () => {
 describe("views", () => {
   test("a part that the loss does not use has zero gradient", () => {
     const { tape, leaf, grad } = setup();
-    const whole = duplicate(tape, leaf(1, 2, 3));
+    const whole = tape.keep(duplicate(tape, leaf(1, 2, 3)));
     const [, middle] = ops.views(tape, whole, [1, 1, 1]);
     dotLoss(tape, middle!, Float32Array.of(7));
     tape.backward();
@@ -106,7 +106,7 @@ describe("views", () => {
 
   test("no part used: no gradient at all", () => {
     const { tape, leaf } = setup();
-    const whole = duplicate(tape, leaf(1, 2));
+    const whole = tape.keep(duplicate(tape, leaf(1, 2)));
     ops.views(tape, whole, [1, 1]);
     tape.backward();
     expect(tape.hasGrad(whole)).toBe(false);
@@ -114,7 +114,7 @@ describe("views", () => {
 
   test("the whole used before the split and after the parts", () => {
     const { tape, leaf, grad } = setup();
-    const whole = duplicate(tape, leaf(1, 2));
+    const whole = tape.keep(duplicate(tape, leaf(1, 2)));
     dotLoss(tape, whole, Float32Array.of(100, 200));
     const [left] = ops.views(tape, whole, [1, 1]);
     dotLoss(tape, left!, Float32Array.of(10));
@@ -125,7 +125,7 @@ describe("views", () => {
 
   test("the whole used between its parts is refused", () => {
     const { tape, leaf } = setup();
-    const whole = duplicate(tape, leaf(1, 2));
+    const whole = tape.keep(duplicate(tape, leaf(1, 2)));
     const [left, right] = ops.views(tape, whole, [1, 1]);
     dotLoss(tape, left!, Float32Array.of(1));
     dotLoss(tape, whole, Float32Array.of(1, 1));
@@ -181,6 +181,31 @@ describe("memory", () => {
     expect(() => engine.read(x)).toThrow(/after its release/);
     engine.release(again);
     expect(() => engine.release(again)).toThrow(/twice/);
+  });
+
+  test("the reverse of a long chain needs no more than the chain and two gradients", () => {
+    const { engine, tape, leaf } = setup();
+    const empty = engine.memoryBytes();
+    const input = leaf(1, 2);
+    const value = engine.memoryBytes() - empty;
+    let x = input;
+    for (let i = 0; i < 10; i++) x = ops.add(tape, x, x);
+    dotLoss(tape, x, Float32Array.of(1, 1));
+    tape.backward();
+    expect(Array.from(engine.read(tape.grad(input)))).toEqual([2 ** 10, 2 ** 10]);
+    expect(engine.memoryBytes() - empty).toBe(13 * value);
+  });
+
+  test("results are gone after the reverse, kept ones and their gradients are not", () => {
+    const { engine, tape, w, leaf, grad } = setup();
+    const hidden = tape.keep(ops.linear(tape, leaf(1, 2), w, null));
+    const out = ops.linear(tape, hidden, w, null);
+    dotLoss(tape, out, Float32Array.of(1, 1));
+    tape.backward();
+    expect(Array.from(engine.read(hidden))).toEqual([2, 6]);
+    expect(grad(hidden)).toEqual([2, 3]);
+    expect(tape.hasGrad(out)).toBe(false);
+    expect(() => engine.read(out)).toThrow(/after its release/);
   });
 
   test("forward only keeps nothing for a reverse", () => {

@@ -92,13 +92,14 @@ export function evaluate(engine: Engine, instance: OpInstance, options: Evaluate
     const draw = (n: number) => Float32Array.from({ length: n }, () => coefficients.normal());
     const tape = new Tape(engine, options.wants ?? "weights");
     const inputs = instance.inputs.map((spec) => {
-      const x = tape.alloc(spec.tokens, spec.width);
+      const x = tape.keep(tape.alloc(spec.tokens, spec.width));
       engine.write(x, spec.values);
       return x;
     });
     const { outputs, losses = [] } = instance.run(tape, inputs, params);
     let loss = losses.reduce((a, b) => a + b, 0);
-    for (const out of outputs) loss += dotLoss(tape, out, draw(out.tokens.batch * out.tokens.length * out.width));
+    for (const out of outputs.map((x) => tape.keep(x)))
+      loss += dotLoss(tape, out, draw(out.tokens.batch * out.tokens.length * out.width));
     if (options.alsoDirect) {
       for (const [i, spec] of instance.inputs.entries()) {
         if (spec.differentiable) loss += dotLoss(tape, inputs[i]!, draw(spec.values.length));

@@ -1,5 +1,5 @@
 /** Every differentiable op as a case that draws its inputs: what the engine suites run over. */
-import type { Activation, DenseParam, Param, Protect, SparseParam } from "../../src/engine/engine.ts";
+import type { Activation, DenseParam, Nonlinearity, Param, Protect, SparseParam } from "../../src/engine/engine.ts";
 import * as ops from "../../src/engine/ops/index.ts";
 import { type Dims, Maker, type Style } from "./draw.ts";
 import { duplicate, type InputSpec, type OpInstance, type ParamSpec } from "./evaluate.ts";
@@ -92,6 +92,23 @@ function absTopKCase(inPlace: boolean): OpCase {
       };
     },
     { kinked: true, exact: true },
+  );
+}
+
+/** GELU of values over 1, where it rises: spaced inputs have spaced results. */
+function nonlinearityTopKCase(kind: Nonlinearity): OpCase {
+  return opCase(
+    `nonlinearity ${kind} and AbsTopK`,
+    (m) => {
+      const { width, fraction } = m.dims;
+      const k = Math.floor(fraction * (width + 1));
+      const x = m.input(width);
+      return {
+        inputs: [kind === "gelu" ? { ...x, values: x.values.map((v) => 1 + Math.abs(v)) } : x],
+        run: (tape, [input]) => single(ops.nonlinearity(tape, kind, input!, k)),
+      };
+    },
+    { kinked: true },
   );
 }
 
@@ -198,6 +215,8 @@ export const opCases: readonly OpCase[] = [
     }),
     { kinked: true },
   ),
+  nonlinearityTopKCase("gelu"),
+  nonlinearityTopKCase("relu"),
   absTopKCase(false),
   absTopKCase(true),
   opCase("mask", (m) => ({

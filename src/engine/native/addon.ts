@@ -103,8 +103,9 @@ export interface Addon {
   linearBackwardWeightKept(c: C, x: A, dout: A, w: S): boolean;
   biasBackward(c: C, dout: A, bias: D): void;
   nonlinearity(c: C, kind: number, x: A, out: A): void;
-  nonlinearityBackward(c: C, kind: number, x: A, dout: A, dx: A, add: boolean): void;
+  nonlinearityBackward(c: C, kind: number, x: A, dout: A, kept: KeptRef | null, dx: A, add: boolean): void;
   absTopK(c: C, x: A, k: number, out: A, kept: KeptRef): void;
+  nonlinearityTopK(c: C, kind: number, x: A, k: number, out: A, kept: KeptRef): void;
   absTopKBackward(c: C, dout: A, kept: KeptRef, dx: A, add: boolean): void;
   mask(c: C, x: A, mask: D, mean: D, out: A): void;
   maskBackward(c: C, x: A, mask: D, mean: D, dout: A, dx: A, add: boolean): void;

@@ -374,12 +374,25 @@ class NativeEngine implements Engine {
     this.addon.nonlinearity(this.context, NONLINEARITY[kind], act(x), act(out));
   }
 
-  nonlinearityBackward(kind: Nonlinearity, x: Activation, dout: Activation, dx: Activation, add: boolean): void {
-    this.addon.nonlinearityBackward(this.context, NONLINEARITY[kind], act(x), act(dout), act(dx), add);
+  nonlinearityBackward(
+    kind: Nonlinearity,
+    x: Activation,
+    dout: Activation,
+    keptSet: KeptSet | null,
+    dx: Activation,
+    add: boolean,
+  ): void {
+    const only = keptSet && kept(keptSet);
+    this.addon.nonlinearityBackward(this.context, NONLINEARITY[kind], act(x), act(dout), only, act(dx), add);
   }
 
   absTopK(x: Activation, k: number, out: Activation, keptSet: KeptSet): void {
     this.addon.absTopK(this.context, act(x), Math.min(k, x.width), act(out), kept(keptSet));
+  }
+
+  nonlinearityTopK(kind: Nonlinearity, x: Activation, k: number, out: Activation, keptSet: KeptSet): void {
+    const most = Math.min(k, x.width);
+    this.addon.nonlinearityTopK(this.context, NONLINEARITY[kind], act(x), most, act(out), kept(keptSet));
   }
 
   absTopKBackward(dout: Activation, keptSet: KeptSet, dx: Activation, add: boolean): void {
