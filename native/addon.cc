@@ -206,6 +206,7 @@ const Kernels& use(Context& c) {
   }
   return *c.k;
 }
+void may_wait(bool allowed) { queue_eager(!allowed); }
 double memory_bytes() { return (double)memory_held(); }
 
 Owned<Storage> activation(int B, int T, int W) {
@@ -543,6 +544,7 @@ NAPI_MODULE_INIT() {
   QUEUED(engine, "engine");
   QUEUED(supports, "supports");
   QUEUED(memory_bytes, "memoryBytes");
+  METHOD(may_wait, "mayWait");
   QUEUED(activation, "activation");
   QUEUED(slice, "slice");
   QUEUED(kept_set, "keptSet");
@@ -570,28 +572,28 @@ NAPI_MODULE_INIT() {
   METHOD(embed_backward_kept, "embedBackwardKept");
   METHOD(positions, "positions");
   METHOD(positions_backward, "positionsBackward");
-  METHOD(norm, "norm");
+  QUEUED(norm, "norm");
   METHOD(norm_backward, "normBackward");
-  METHOD(copy, "copy");
-  METHOD(sum, "sum");
+  QUEUED(copy, "copy");
+  QUEUED(sum, "sum");
   QUEUED(linear, "linear");
   QUEUED(linear_backward_input, "linearBackwardInput");
   METHOD(linear_backward_weight, "linearBackwardWeight");
   METHOD(linear_backward_weight_kept, "linearBackwardWeightKept");
   METHOD(bias_backward, "biasBackward");
-  METHOD(nonlinearity, "nonlinearity");
-  METHOD(nonlinearity_backward, "nonlinearityBackward");
-  METHOD(abs_topk, "absTopK");
-  METHOD(nonlinearity_topk, "nonlinearityTopK");
-  METHOD(abs_topk_backward, "absTopKBackward");
-  METHOD(mask, "mask");
+  QUEUED(nonlinearity, "nonlinearity");
+  QUEUED(nonlinearity_backward, "nonlinearityBackward");
+  QUEUED(abs_topk, "absTopK");
+  QUEUED(nonlinearity_topk, "nonlinearityTopK");
+  QUEUED(abs_topk_backward, "absTopKBackward");
+  QUEUED(mask, "mask");
   METHOD(mask_backward, "maskBackward");
-  METHOD(patch, "patch");
-  METHOD(patch_backward, "patchBackward");
+  QUEUED(patch, "patch");
+  QUEUED(patch_backward, "patchBackward");
   METHOD(attention, "attention");
   METHOD(attention_backward, "attentionBackward");
   METHOD(add_rows, "addRows");
-  METHOD(add_row, "addRow");
+  QUEUED(add_row, "addRow");
   METHOD(add_rows_backward, "addRowsBackward");
   METHOD(gather_tokens, "gatherTokens");
   METHOD(gather_tokens_backward, "gatherTokensBackward");

@@ -28,7 +28,7 @@ void queue_flush() {
   pool_run(
       q.blocks,
       [](void* ops, int block) {
-        for (const Op& op : *(const std::vector<Op>*)ops) op.fn(op.closure, block);
+        for (Op& op : *(std::vector<Op>*)ops) op.fn(op.closure, block);
       },
       &q.ops);
   q.ops.clear();

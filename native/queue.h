@@ -6,8 +6,8 @@
 #pragma once
 #include <stddef.h>
 
-typedef void (*BlockFn)(const void* closure, int block);
-// `closure` (trivially copyable) is copied. It may hold addresses of activations and parameters: who frees or changes one by
+typedef void (*BlockFn)(void* closure, int block);
+// `closure` (trivially copyable) is copied, and shared by the threads. It may hold addresses of activations and parameters: who frees or changes one by
 // other means flushes first.
 void queue_local(int blocks, BlockFn fn, const void* closure, size_t bytes);
 // Aligned memory that lives until the next flush, uninitialised; null when there is none. May flush to make room.

@@ -95,7 +95,7 @@ static void add_rows(View x, const float* table, const int* ids) {
 }
 
 static void add_row(View x, const float* row) {
-  parallel(x.blocks, [&](int b) {
+  local(x.blocks, [=](int b) {
     for (int c = 0; c < x.W; c++) {
       float* o = x.block(b) + (size_t)c * kBlock;
       for (int t = 0; t < kBlock; t += VL) store(o + t, load(o + t) + row[c]);

@@ -7,7 +7,7 @@ namespace ISA_NS {
 constexpr int kSide = 4, kSideTokens = kSide * VL;
 
 static void norm(int kind, View x, const float* weight, const float* bias, View out, View stats) {
-  parallel(x.blocks, [&](int b) {
+  local(x.blocks, [=](int b) {
     const float scale = 1.f / x.W, eps = kind == 1 ? 1e-5f : 1.1920928955078125e-07f;
     for (int t = 0; t < kBlock; t += kSideTokens) {
       const float* in = x.block(b) + t;

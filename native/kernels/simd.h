@@ -120,7 +120,7 @@ template <class Body>
 INLINE void local(int blocks, const Body& body) {
   static_assert(__is_trivially_copyable(Body), "a queued op is copied");
   struct Call {
-    static void run(const void* closure, int block) { (*(const Body*)closure)(block); }
+    static void run(void* closure, int block) { (*(Body*)closure)(block); }
   };
   queue_local(blocks, &Call::run, &body, sizeof(Body));
 }

@@ -112,6 +112,11 @@ export interface UnembedLoss {
 
 export interface Engine {
   readonly info: EngineInfo;
+  /**
+   * Kernels may wait for their neighbours and run with them, in the order of the calls; nobody can tell but for the time.
+   * False: each runs when it is called, so that it can be timed. Absent where nothing waits.
+   */
+  mayWait?(allowed: boolean): void;
 
   // ---- memory
   /** A handle with undefined contents, from the pool. */

@@ -43,7 +43,7 @@ export interface ProfileReport {
 /** Methods that hand out memory, free it or look: not kernels. */
 const HANDLES: ReadonlySet<string> = new Set([
   ...["constructor", "activation", "keptSet", "slice", "release", "dispose"],
-  ...["memoryBytes", "nonzeros", "dense", "sparse"],
+  ...["memoryBytes", "mayWait", "nonzeros", "dense", "sparse"],
 ]);
 
 /** Their work is a multiply-add for each token and nonzero weight. */
@@ -74,6 +74,7 @@ export class Profiler {
 
   constructor(target: Engine) {
     this.target = target;
+    target.mayWait?.(false);
     const engine = Object.create(target) as Record<string, unknown>;
     // Some engines have kernels as methods, some as fields.
     for (const method of [target, Object.getPrototypeOf(target)].flatMap(Object.getOwnPropertyNames)) {

@@ -110,6 +110,10 @@ class NativeEngine implements Engine {
     this.info = { name: "native", isa, threads };
   }
 
+  mayWait(allowed: boolean): void {
+    this.addon.mayWait(allowed);
+  }
+
   activation(tokens: TokenShape, width: number): Activation {
     const pooled = this.activations.take(tokens, width);
     if (pooled) return pooled;
