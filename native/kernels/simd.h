@@ -106,6 +106,37 @@ INLINE vf vexp(vf x) {
   return (vf)((vi)p + shifted);
 }
 
+// 2^x for x < 128, to about 1e-7 relative; exactly 0 from -127 down.
+INLINE vf vexp2(vf x) {
+  x = vmax(x, all(-127.f));
+  const vf magic = all(12582912.f);
+  const vf n = x + magic;
+  const vi shifted = ((vi)n) << 23;
+  const vf r = x - (n - magic);
+  vf p = r * 1.33335581e-3f + 9.61812911e-3f;
+  p = p * r + 5.55041087e-2f;
+  p = p * r + 2.40226507e-1f;
+  p = p * r + 6.93147182e-1f;
+  p = p * r + 1.0f;
+  return (vf)((vi)p + shifted);
+}
+
+// Natural logarithm of a positive normal number, to about 1e-7 (Cephes).
+INLINE vf vlog(vf x) {
+  const vi root = alli(0x3f3504f3);  // sqrt(1/2): the mantissa is taken from there to sqrt(2)
+  const vi bits = (vi)x - root;
+  const vf e = tofloat(bits >> 23), f = (vf)((bits & alli(0x7fffff)) + root) - 1.f, z = f * f;
+  vf p = f * 7.0376836292e-2f - 1.1514610310e-1f;
+  p = p * f + 1.1676998740e-1f;
+  p = p * f - 1.2420140846e-1f;
+  p = p * f + 1.4249322787e-1f;
+  p = p * f - 1.6668057665e-1f;
+  p = p * f + 2.0000714765e-1f;
+  p = p * f - 2.4999993993e-1f;
+  p = p * f + 3.3333331174e-1f;
+  return f + (p * f * z - e * 2.12194440e-4f - z * 0.5f) + e * 0.693359375f;
+}
+
 // Runs body(item) for item = 0..items-1 on the pool.
 template <class Body>
 INLINE void parallel(int items, const Body& body) {
