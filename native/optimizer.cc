@@ -173,6 +173,7 @@ void runs(const DenseParam& p, size_t start, size_t end, const Body& body) {
 template <class Sum>
 double in_order(size_t n, size_t part, OptimizerScratch& scratch, const Sum& sum) {
   const size_t parts = (n + part - 1) / part;
+  if (n == 0) return 0;
   auto* sums = (double*)scratch.sums.need(parts * 8);
   if (!sums) return -1;
   parallel((int)parts, [&](int i) { sums[i] = sum(i * part, std::min(n, (i + 1) * part)); });
