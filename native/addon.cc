@@ -338,8 +338,6 @@ float* open_grad(DenseParam* p) {
 }
 
 // ---- ops
-// From one stored entry in so many on, the whole gradient is computed faster than that of the stored ones.
-constexpr size_t kDensePays = 4;
 const float* value_of(DenseParam* p) { return p ? p->value : nullptr; }
 void embed(Context& c, SparseParam* table, Ints ids, View out) { use(c).embed(table->by_output(), ids.data, out); }
 bool embed_backward(Context& c, View dout, Ints ids, SparseParam* table) {
@@ -349,17 +347,10 @@ bool embed_backward(Context& c, View dout, Ints ids, SparseParam* table) {
   table->has_grad = true;
   return true;
 }
-// The gradient of stored entries about to be added to, or null; says whether it holds one already.
-float* open_kept(SparseParam* p, bool& add) {
-  add = p->has_kept;
-  p->has_kept = true;
-  return kept_reserve(*p) ? p->kept_grad : nullptr;
-}
 bool embed_backward_kept(Context& c, View dout, Ints ids, SparseParam* table) {
-  bool add;
-  float* grad = open_kept(table, add);
-  if (grad) use(c).embed_backward_kept(dout, ids.data, table->by_output(), table->O, grad, add);
-  return grad != nullptr;
+  if (!kept_reserve(*table)) return false;
+  use(c).embed_backward_kept(dout, ids.data, table->by_output(), table->O, table->kept_grad, table->has_kept);
+  return table->has_kept = true;
 }
 void positions(Context& c, DenseParam* table, View out) { use(c).positions(table->value, out); }
 void positions_backward(Context& c, View dout, DenseParam* table) { use(c).positions_backward(dout, open_grad(table)); }
@@ -382,8 +373,7 @@ void linear(Context& c, View x, SparseParam* w, DenseParam* bias, View out) {
 void linear_backward_input(Context& c, View dout, SparseParam* w, View dx, bool add) {
   use(c).spmm(w->by_input(), dout, nullptr, dx, add);
 }
-// The whole gradient of w into its panels.
-bool dense_gradient(Context& c, View x, View dout, SparseParam* w, bool add) {
+bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
   const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
   const size_t N = (size_t)a.blocks * kBlock;
   auto* panels = (float*)c.panels.need(N * round_up(b.W, kLaneAlign) * 4);
@@ -391,24 +381,14 @@ bool dense_gradient(Context& c, View x, View dout, SparseParam* w, bool add) {
   auto* idx = (uint16_t*)c.idx.need((N * a.W + 64) * 2);
   auto* val = (float*)c.val.need((N * a.W + 64) * 4);
   if (!panels || !ptr || !idx || !val) return false;
-  use(c).outer(a, b, w->grad, w->shape, add, panels, ptr, idx, val);
-  return true;
-}
-bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
-  if (!dense_gradient(c, x, dout, w, w->has_grad)) return false;
+  use(c).outer(a, b, w->grad, w->shape, w->has_grad, panels, ptr, idx, val);
   return w->has_grad = true;
 }
 bool linear_backward_weight_kept(Context& c, View x, View dout, SparseParam* w) {
-  bool add;
-  float* grad = open_kept(w, add);
-  if (!grad) return false;
-  if (w->nnz * kDensePays < (size_t)w->O * w->I) {
-    use(c).sddmm(w->primary, w->shape.rows, w->transposed ? x : dout, w->transposed ? dout : x, grad, add);
-    return true;
-  }
-  if (!dense_gradient(c, x, dout, w, false)) return false;
-  kept_from_panels(*w, add);
-  return true;
+  if (!kept_reserve(*w)) return false;
+  const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
+  use(c).sddmm(w->primary, w->shape.rows, a, b, w->kept_grad, w->has_kept);
+  return w->has_kept = true;
 }
 void bias_backward(Context& c, View dout, DenseParam* bias) { use(c).bias_backward(dout, open_grad(bias)); }
 void nonlinearity(Context& c, int kind, View x, View out) { use(c).nonlinearity(kind, x, out); }

@@ -38,6 +38,7 @@ const optionsArbitrary = fc.record({
   padded: fc.boolean(),
   alsoDirect: fc.boolean(),
   passes: fc.constantFrom(1, 2),
+  wants: fc.constantFrom("weights" as const, "kept" as const),
 });
 
 function compare(actual: Evaluation, expected: Evaluation, exact: boolean): void {

@@ -42,6 +42,7 @@ export interface Addon {
   nonzerosSparse(p: S): number;
   clearDense(p: D): void;
   clearSparse(p: S): void;
+  /** Negative when memory ran out, like the next two. */
   squaresDense(c: C, p: D): number;
   squaresSparse(c: C, p: S): number;
   squaresKept(c: C, p: S): number;

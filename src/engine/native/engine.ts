@@ -220,16 +220,20 @@ class NativeEngine implements Engine {
   gradSumSquares(params: readonly Param[]): number {
     let total = 0;
     for (const p of params) {
-      total +=
+      const sum =
         p.kind === "dense"
           ? this.addon.squaresDense(this.context, den(p))
           : this.addon.squaresSparse(this.context, spa(p));
+      enough(!(sum < 0));
+      total += sum;
     }
     return total;
   }
 
   keptGradSumSquares(p: SparseParam): number {
-    return this.addon.squaresKept(this.context, spa(p));
+    const sum = this.addon.squaresKept(this.context, spa(p));
+    enough(!(sum < 0));
+    return sum;
   }
 
   adam(p: Param, s: AdamStep): void {
