@@ -15,7 +15,7 @@ export interface LimitsResult {
 }
 
 const ROUNDS = 4_000_000;
-const MEMORY_FLOATS = 1 << 26;
+const MEMORY_FLOATS = 1 << 25;
 
 /** The fastest of `times` repetitions. */
 function fastest(times: number, run: () => void): number {
@@ -38,7 +38,7 @@ export function measureLimits(options: Options): LimitsResult[] {
       [...new Set([1, options.threads])].map((threads) => {
         const context = addon.engine(ISAS.indexOf(isa), threads);
         const flop = addon.peakFma(context, ROUNDS);
-        const times = 4 * (options.warmup + options.steps);
+        const times = 2 * (options.warmup + options.steps);
         const fma = fastest(times, () => addon.peakFma(context, ROUNDS));
         const memory = fastest(times, () => addon.peakRead(context, large));
         return {
