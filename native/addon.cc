@@ -3,17 +3,21 @@
 #include <math.h>
 #include <node_api.h>
 #include <string.h>
+#include <algorithm>
 #include <type_traits>
 #include <utility>
+#include "kernels/table.h"
+#include "optimizer.h"
 #include "param.h"
 #include "pool.h"
+#include "queue.h"
 
 namespace {
 struct Context {
   const Kernels* k;
   int threads;
-  Scratch dense, panels, ptr, idx, val, losses;
-  ProjectionScratch projection;
+  Scratch dense, panels, ptr, token, val, losses;
+  OptimizerScratch optimizer;
 };
 struct Storage {
   View view;
@@ -149,14 +153,19 @@ napi_value to_js(napi_env e, Owned<T> owned) {
     napi_get_undefined(e, &v);
     return v;
   }
-  napi_create_external(e, owned.p, [](napi_env, void* p, void*) { free_handle((T*)p); }, nullptr, &v);
+  napi_create_external(e, owned.p, [](napi_env, void* p, void*) {
+    queue_flush();
+    free_handle((T*)p);
+  }, nullptr, &v);
   return v;
 }
 
-template <auto F>
+// How a method stands to queued work: it joins it or leaves it alone, or it must find it done.
+enum Order { kQueued, kAfter };
+template <auto F, Order O>
 struct Method;
-template <class R, class... Args, R (*F)(Args...)>
-struct Method<F> {
+template <class R, class... Args, R (*F)(Args...), Order O>
+struct Method<F, O> {
   template <size_t... I>
   static napi_value apply(napi_env e, napi_value* a, std::index_sequence<I...>) {
     if constexpr (std::is_void_v<R>) {
@@ -170,6 +179,7 @@ struct Method<F> {
     size_t n = sizeof...(Args);
     napi_value a[sizeof...(Args) + 1];
     napi_get_cb_info(e, info, &n, a, nullptr, nullptr);
+    if (O == kAfter) queue_flush();
     return apply(e, a, std::index_sequence_for<Args...>());
   }
 };
@@ -190,7 +200,10 @@ bool supports(int isa) {
 }
 // before any kernel: the pool has the engine's number of threads
 const Kernels& use(Context& c) {
-  if (pool_threads() != c.threads) pool_start(c.threads);
+  if (pool_threads() != c.threads) {
+    queue_flush();
+    pool_start(c.threads);
+  }
   return *c.k;
 }
 double memory_bytes() { return (double)memory_held(); }
@@ -269,20 +282,19 @@ float* field_of(SparseParam* p, int field) {
   return fields[field];
 }
 void read_dense(DenseParam* p, int field, Floats out) {
-  if (field == 1 && !p->has_grad)
-    memset(out.data, 0, p->size * 4);
-  else
-    memcpy(out.data, field_of(p, field), p->size * 4);
+  memcpy(out.data, field_of(p, field), p->size * 4);
+  for (int r = 0; r < p->rows && field == 1; r++)
+    if (!p->written[r]) memset(out.data + (size_t)r * p->cols, 0, (size_t)p->cols * 4);
 }
 void write_dense(DenseParam* p, int field, Floats in) {
   memcpy(field_of(p, field), in.data, p->size * 4);
-  if (field == 1) p->has_grad = true;
+  if (field == 1) memset(p->written, 1, p->rows);
 }
 void read_sparse(SparseParam* p, int field, Floats out) {
   if (field == 0)
     sparse_get(*p, out.data);
   else if (field == 1 && !p->has_grad)
-    memset(out.data, 0, (size_t)p->O * p->I * 4);
+    kept_get(*p, out.data);
   else
     panels_get(*p, field_of(p, field), out.data);
 }
@@ -302,42 +314,53 @@ double nonzeros_dense(DenseParam* p) {
   for (size_t i = 0; i < p->size; i++) n += p->value[i] != 0.f;
   return (double)n;
 }
-void clear_dense(DenseParam* p) { p->has_grad = false; }
-void clear_sparse(SparseParam* p) { p->has_grad = false; }
-double squares_dense(Context& c, DenseParam* p) { return p->has_grad ? use(c).sum_squares(p->grad, p->size) : 0.0; }
-double squares_sparse(Context& c, SparseParam* p) {
-  return p->has_grad ? use(c).sum_squares(p->grad, p->shape.size()) : 0.0;
+void clear_dense(DenseParam* p) { memset(p->written, 0, p->rows); }
+void clear_sparse(SparseParam* p) { p->has_grad = p->has_kept = false; }
+double squares_dense(Context& c, DenseParam* p) { return dense_squares(use(c), *p, c.optimizer); }
+double squares_sparse(Context& c, SparseParam* p) { return sparse_squares(use(c), *p, c.optimizer); }
+double squares_kept(Context& c, SparseParam* p) {
+  use(c);
+  return kept_squares(*p, c.optimizer);
 }
-AdamArgs adam_args(double scale, double lr, double b1, double b2, double eps, double c1, double c2) {
-  return {(float)scale, (float)lr, (float)b1, (float)b2, (float)eps, (float)c1, (float)c2};
+AdamArgs adam_args(double scale, double lr, double b1, double b2, double eps, double c1, double c2, double gap1, double gap2) {
+  return {(float)scale, (float)lr, (float)b1, (float)b2, (float)eps, (float)c1, (float)c2, (float)gap1, (float)gap2};
 }
-void adam_dense(Context& c, DenseParam* p, double scale, double lr, double b1, double b2, double eps, double c1, double c2,
+bool adam_dense(Context& c, DenseParam* p, double scale, double lr, double b1, double b2, double eps, double c1, double c2,
                 double decay, double keep) {
-  dense_adam(use(c), *p, adam_args(scale, lr, b1, b2, eps, c1, c2), {(long)keep, 0, (float)decay});
+  return dense_adam(use(c), *p, adam_args(scale, lr, b1, b2, eps, c1, c2, b1, b2),
+                    {(long)keep, 0, (float)decay, false, 1.f, 1.f}, c.optimizer);
 }
 bool adam_sparse(Context& c, SparseParam* p, double scale, double lr, double b1, double b2, double eps, double c1,
-                 double c2, double decay, double keep, int protect) {
-  return sparse_adam(use(c), *p, adam_args(scale, lr, b1, b2, eps, c1, c2), {(long)keep, protect, (float)decay},
-                     c.projection);
+                 double c2, double decay, double keep, int protect, double gap1, double gap2, bool kept_only,
+                 double dropped_m, double dropped_v) {
+  return sparse_adam(use(c), *p, adam_args(scale, lr, b1, b2, eps, c1, c2, gap1, gap2),
+                     {(long)keep, protect, (float)decay, kept_only, (float)dropped_m, (float)dropped_v}, c.optimizer);
 }
 // A gradient about to be added to: zero unless it already holds one.
 float* open_grad(DenseParam* p) {
   if (!p) return nullptr;
-  if (!p->has_grad) memset(p->grad, 0, p->size * 4);
-  p->has_grad = true;
+  for (int r = 0; r < p->rows; r++)
+    if (!p->written[r]) memset(p->grad + (size_t)r * p->cols, 0, (size_t)p->cols * 4);
+  memset(p->written, 1, p->rows);
   return p->grad;
 }
 
 // ---- ops
+// From one stored entry in so many on, the whole gradient is computed faster than that of the stored ones.
+constexpr size_t kDensePays = 4;
 const float* value_of(DenseParam* p) { return p ? p->value : nullptr; }
 void embed(Context& c, SparseParam* table, Ints ids, View out) { use(c).embed(table->by_output(), ids.data, out); }
 bool embed_backward(Context& c, View dout, Ints ids, SparseParam* table) {
   auto* scratch = (float*)c.dense.need((size_t)dout.blocks * kBlock * round_up(dout.W, 16) * 4);
   if (!scratch) return false;
-  if (!table->has_grad) memset(table->grad, 0, table->shape.size() * 4);
+  use(c).embed_backward(dout, ids.data, table->grad, table->shape, table->has_grad, scratch);
   table->has_grad = true;
-  use(c).embed_backward(dout, ids.data, table->grad, table->shape, scratch);
   return true;
+}
+bool embed_backward_kept(Context& c, View dout, Ints ids, SparseParam* table) {
+  if (!kept_reserve(*table)) return false;
+  use(c).embed_backward_kept(dout, ids.data, table->by_output(), table->O, table->kept_grad, table->has_kept);
+  return table->has_kept = true;
 }
 void positions(Context& c, DenseParam* table, View out) { use(c).positions(table->value, out); }
 void positions_backward(Context& c, View dout, DenseParam* table) { use(c).positions_backward(dout, open_grad(table)); }
@@ -354,23 +377,43 @@ bool norm_backward(Context& c, int kind, View x, DenseParam* weight, DenseParam*
 }
 void copy(Context& c, View x, View out, bool add) { use(c).copy(x, out, add); }
 void sum(Context& c, View a, View b, View out) { use(c).sum(a, b, out); }
-void linear(Context& c, View x, SparseParam* w, DenseParam* bias, View out) {
-  use(c).spmm(w->by_output(), x, value_of(bias), out, false);
+bool spmm(Context& c, const Compressed& rows, size_t nnz, View x, const float* bias, View out, bool add) {
+  SpmmPlan plan = use(c).spmm_plan(out.W, x.W, nnz);
+  if (plan.bytes && !(plan.scratch = queue_scratch(plan.bytes))) return false;
+  use(c).spmm(rows, x, bias, out, add, plan);
+  return true;
 }
-void linear_backward_input(Context& c, View dout, SparseParam* w, View dx, bool add) {
-  use(c).spmm(w->by_input(), dout, nullptr, dx, add);
+bool linear(Context& c, View x, SparseParam* w, DenseParam* bias, View out) {
+  return spmm(c, w->by_output(), w->nnz, x, value_of(bias), out, false);
+}
+bool linear_backward_input(Context& c, View dout, SparseParam* w, View dx, bool add) {
+  return spmm(c, w->by_input(), w->nnz, dout, nullptr, dx, add);
+}
+// The whole gradient of w into its panels.
+bool dense_gradient(Context& c, View x, View dout, SparseParam* w, bool add) {
+  const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
+  const size_t N = (size_t)a.blocks * kBlock, W = std::max(a.W, b.W);
+  const OuterScratch scratch{
+      (float*)c.panels.need(N * round_up((int)W, kLaneAlign) * 4), (int*)c.ptr.need((size_t)a.blocks * (W + 1) * 4),
+      (uint16_t*)c.token.need((N * W + 64) * 2), (float*)c.val.need((N * W + 64) * 4)};
+  if (!scratch.panels || !scratch.ptr || !scratch.token || !scratch.val) return false;
+  use(c).outer(a, b, w->grad, w->shape, add, scratch);
+  return true;
 }
 bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
-  const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
-  const size_t N = (size_t)a.blocks * kBlock;
-  auto* panels = (float*)c.panels.need(N * round_up(b.W, kLaneAlign) * 4);
-  auto* ptr = (int*)c.ptr.need((size_t)a.blocks * (a.W + 1) * 4);
-  auto* idx = (uint16_t*)c.idx.need((N * a.W + 64) * 2);
-  auto* val = (float*)c.val.need((N * a.W + 64) * 4);
-  if (!panels || !ptr || !idx || !val) return false;
-  use(c).outer(a, b, w->grad, w->shape, w->has_grad, panels, ptr, idx, val);
-  w->has_grad = true;
-  return true;
+  if (!dense_gradient(c, x, dout, w, w->has_grad)) return false;
+  return w->has_grad = true;
+}
+bool linear_backward_weight_kept(Context& c, View x, View dout, SparseParam* w) {
+  if (!kept_reserve(*w)) return false;
+  if (w->nnz * kDensePays < (size_t)w->O * w->I) {
+    const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
+    use(c).sddmm(w->primary, w->shape.rows, a, b, w->kept_grad, w->has_kept);
+  } else {
+    if (!dense_gradient(c, x, dout, w, false)) return false;
+    kept_from_panels(*w, w->has_kept);
+  }
+  return w->has_kept = true;
 }
 void bias_backward(Context& c, View dout, DenseParam* bias) { use(c).bias_backward(dout, open_grad(bias)); }
 void nonlinearity(Context& c, int kind, View x, View out) { use(c).nonlinearity(kind, x, out); }
@@ -406,8 +449,21 @@ bool attention_backward(Context& c, View q, View k, View v, DenseParam* sink, in
 }
 void add_rows(Context& c, View x, DenseParam* table, Ints ids) { use(c).add_rows(x, table->value, ids.data); }
 void add_row(Context& c, View x, DenseParam* row) { use(c).add_row(x, row->value); }
-void add_rows_backward(Context& c, View dx, Ints ids, DenseParam* table) {
-  use(c).add_rows_backward(dx, ids.data, open_grad(table), table->rows - 1);
+// Only rows of tokens that occur are written: of a bigram table most are not. The last row gets nothing.
+bool add_rows_backward(Context& c, View dx, Ints ids, DenseParam* table) {
+  auto* places = (int*)c.ptr.need(ids.length * 4);
+  if (!places) return false;
+  for (size_t i = 0; i < ids.length; i++) {
+    const int row = ids.data[i];
+    if (row == table->rows - 1) {
+      places[i] = -1;
+    } else {
+      places[i] = 2 * row + !table->written[row];
+      table->written[row] = 1;
+    }
+  }
+  use(c).add_rows_backward(dx, places, table->grad);
+  return true;
 }
 void gather_tokens(View x, Ints index, View out) {
   for (int b = 0; b < out.blocks; b++)
@@ -431,9 +487,11 @@ double unembed_loss(Context& c, View x, SparseParam* unembed, DenseParam* bias, 
   auto* losses = (double*)c.losses.need((size_t)x.blocks * 8);
   float* scratch = nullptr;
   if (!dlogits.data) scratch = (float*)c.dense.need((size_t)x.blocks * unembed->O * kBlock * 4);
-  if (!losses || (!dlogits.data && !scratch)) return -1;
+  SpmmPlan product = use(c).spmm_plan(unembed->O, x.W, unembed->nnz);
+  if (product.bytes) product.scratch = queue_scratch(product.bytes);
+  if (!losses || (!dlogits.data && !scratch) || (product.bytes && !product.scratch)) return -1;
   use(c).unembed_loss({x, unembed, value_of(bias), value_of(bigram), tokens.data, targets.data, dlogits, counted, scratch,
-                       losses});
+                       losses, product});
   double total = 0;
   for (int b = 0; b < x.blocks; b++) total += losses[b];
   return counted > 0 ? total / counted : 0;
@@ -451,22 +509,23 @@ void pair_loss(View logits, Ints right, Ints wrong, View dlogits, Floats losses)
   }
 }
 
-template <auto F>
+template <auto F, Order O>
 void method(napi_env e, napi_value exports, const char* name) {
   napi_value fn;
-  napi_create_function(e, name, NAPI_AUTO_LENGTH, Method<F>::call, nullptr, &fn);
+  napi_create_function(e, name, NAPI_AUTO_LENGTH, Method<F, O>::call, nullptr, &fn);
   napi_set_named_property(e, exports, name, fn);
 }
 }  // namespace
 
 NAPI_MODULE_INIT() {
-#define METHOD(cpp, js) method<cpp>(env, exports, js)
-  METHOD(engine, "engine");
-  METHOD(supports, "supports");
-  METHOD(memory_bytes, "memoryBytes");
-  METHOD(activation, "activation");
-  METHOD(slice, "slice");
-  METHOD(kept_set, "keptSet");
+#define METHOD(cpp, js) method<cpp, kAfter>(env, exports, js)
+#define QUEUED(cpp, js) method<cpp, kQueued>(env, exports, js)
+  QUEUED(engine, "engine");
+  QUEUED(supports, "supports");
+  QUEUED(memory_bytes, "memoryBytes");
+  QUEUED(activation, "activation");
+  QUEUED(slice, "slice");
+  QUEUED(kept_set, "keptSet");
   METHOD(write, "write");
   METHOD(read, "read");
   METHOD(read_kept, "readKept");
@@ -483,19 +542,22 @@ NAPI_MODULE_INIT() {
   METHOD(clear_sparse, "clearSparse");
   METHOD(squares_dense, "squaresDense");
   METHOD(squares_sparse, "squaresSparse");
+  METHOD(squares_kept, "squaresKept");
   METHOD(adam_dense, "adamDense");
   METHOD(adam_sparse, "adamSparse");
   METHOD(embed, "embed");
   METHOD(embed_backward, "embedBackward");
+  METHOD(embed_backward_kept, "embedBackwardKept");
   METHOD(positions, "positions");
   METHOD(positions_backward, "positionsBackward");
   METHOD(norm, "norm");
   METHOD(norm_backward, "normBackward");
   METHOD(copy, "copy");
   METHOD(sum, "sum");
-  METHOD(linear, "linear");
-  METHOD(linear_backward_input, "linearBackwardInput");
+  QUEUED(linear, "linear");
+  QUEUED(linear_backward_input, "linearBackwardInput");
   METHOD(linear_backward_weight, "linearBackwardWeight");
+  METHOD(linear_backward_weight_kept, "linearBackwardWeightKept");
   METHOD(bias_backward, "biasBackward");
   METHOD(nonlinearity, "nonlinearity");
   METHOD(nonlinearity_backward, "nonlinearityBackward");

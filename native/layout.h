@@ -38,8 +38,8 @@ struct KeptSet {
 struct DenseParam {
   float *value, *grad, *m, *v;
   size_t size;
-  int rows, cols;  // (1, n) for vectors
-  bool has_grad;
+  int rows, cols;    // (1, n) for vectors
+  uint8_t* written;  // by row: 1 where the gradient was written; the others count as zero
 };
 
 // Panels of 128 columns; the last is padded to a multiple of 16. Panel p, row r starts at p*128*rows + r*width(p).
@@ -60,7 +60,7 @@ struct Compressed {
 
 // A weight matrix (O, I). It is stored in its primary orientation (rows = the neurons or channels whose largest entries
 // are protected: outputs, or inputs when `transposed`), and compressed along the other axis too.
-// grad, m, v are dense in panels of the primary orientation.
+// grad, m and v are dense in panels of the primary orientation.
 struct SparseParam {
   int O, I;
   bool transposed, protect;
@@ -68,8 +68,12 @@ struct SparseParam {
   Compressed primary, secondary;
   size_t capacity, nnz;
   float *grad, *m, *v;
-  bool has_grad;
-  float threshold;       // magnitude of the smallest kept entry of the last projection; 0 = unknown
+  float* kept_grad;          // of the stored entries alone, in the primary order; made when first needed
+  size_t kept_capacity;
+  bool has_grad, has_kept;   // which of the two holds the gradient
+  // Magnitude of the smallest kept entry of the last projection (0 = unknown), and the part of it that the next one is
+  // expected to reach. They change its speed, never its result.
+  float threshold, margin;
   SC_INLINE const Compressed& by_output() const { return transposed ? secondary : primary; }
   SC_INLINE const Compressed& by_input() const { return transposed ? primary : secondary; }
 };

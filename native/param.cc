@@ -1,29 +1,15 @@
-// The projection keeps, within k entries: first the j largest of each protected row, then the largest of the rest; ties
-// go to the lowest row-major index. Candidates above a threshold predicted from the last step are gathered in the same
-// pass as Adam; when too few were gathered they are gathered again without the prediction, so the result is exact.
+// Storage of parameters: compressed in two orders, and panels.
 #include "param.h"
-#include <stdlib.h>
 #include <string.h>
 #include <algorithm>
-#include <vector>
-#include "pool.h"
+#include "parallel.h"
 
 namespace {
-template <class Body>
-void parallel(int items, const Body& body) {
-  pool_run(items, [](void* context, int item) { (*(const Body*)context)(item); }, (void*)&body);
-}
-int magnitude(float x) {
-  int bits;
-  memcpy(&bits, &x, 4);
-  return bits & 0x7fffffff;
-}
-// Magnitudes are counted by their exponent and three bits of their mantissa; what falls into the bin of the cut is then
-// selected exactly.
-constexpr int kBinShift = 20, kBins = 1 << (31 - kBinShift);
 float* floats(size_t n) { return (float*)memory_take(n * 4); }
 
-bool reserve(SparseParam& p, size_t nnz) {
+}  // namespace
+
+bool sparse_reserve(SparseParam& p, size_t nnz) {
   if (nnz <= p.capacity) return true;
   size_t want = std::min(std::max(nnz, p.capacity + p.capacity / 2), (size_t)p.O * p.I);
   for (Compressed* c : {&p.primary, &p.secondary}) {
@@ -37,36 +23,50 @@ bool reserve(SparseParam& p, size_t nnz) {
   return true;
 }
 
-// The other orientation. Parallel over ranges of columns, each in row order.
-void build_secondary(SparseParam& p) {
-  const int R = p.shape.rows, C = p.shape.cols;
-  const Compressed &a = p.primary, &b = p.secondary;
-  memset(b.ptr, 0, (size_t)(C + 1) * 4);
-  for (size_t i = 0; i < p.nnz; i++) b.ptr[a.idx[i] + 1]++;
-  for (int c = 0; c < C; c++) b.ptr[c + 1] += b.ptr[c];
-  const int ranges = p.nnz > 20000 ? pool_threads() : 1;
-  parallel(ranges, [&](int range) {
-    const int c0 = (int)((size_t)C * range / ranges), c1 = (int)((size_t)C * (range + 1) / ranges);
-    std::vector<int> next(b.ptr + c0, b.ptr + c1);
-    for (int r = 0; r < R; r++)
-      for (int q = a.ptr[r]; q < a.ptr[r + 1]; q++) {
-        const int c = a.idx[q];
-        if (c < c0 || c >= c1) continue;
-        const int at = next[c - c0]++;
-        b.idx[at] = (uint16_t)r;
-        b.val[at] = a.val[q];
-      }
-  });
+bool kept_reserve(SparseParam& p) {
+  if (p.nnz <= p.kept_capacity) return true;
+  memory_give(p.kept_grad, p.kept_capacity * 4);
+  p.kept_grad = floats(p.capacity);
+  p.kept_capacity = p.kept_grad ? p.capacity : 0;
+  return p.kept_grad != nullptr;
 }
 
-struct Entry {
-  int magnitude;
-  size_t index;  // row-major in (O, I)
-};
-bool larger(const Entry& a, const Entry& b) {
-  return a.magnitude != b.magnitude ? a.magnitude > b.magnitude : a.index < b.index;
+// A counting sort: each range of rows counts its columns, and then knows where its entries go.
+bool build_secondary(SparseParam& p, Scratch& scratch) {
+  const int R = p.shape.rows, C = p.shape.cols;
+  const Compressed &a = p.primary, &b = p.secondary;
+  const int ranges = p.nnz > 4096 ? std::min(R, pool_threads()) : 1;
+  auto* places = (int*)scratch.need((size_t)ranges * C * 4);
+  if (!places) return false;
+  auto in_range = [&](int range, auto&& body) {
+    const int r0 = (int)((size_t)R * range / ranges), r1 = (int)((size_t)R * (range + 1) / ranges);
+    int* next = places + (size_t)range * C;
+    for (int r = r0; r < r1; r++)
+      for (int q = a.ptr[r]; q < a.ptr[r + 1]; q++) body(r, q, next[a.idx[q]]);
+  };
+  parallel(ranges, [&](int range) {
+    memset(places + (size_t)range * C, 0, (size_t)C * 4);
+    in_range(range, [](int, int, int& count) { count++; });
+  });
+  int at = 0;
+  for (int c = 0; c < C; c++) {
+    b.ptr[c] = at;
+    for (int range = 0; range < ranges; range++) {
+      int& place = places[(size_t)range * C + c];
+      const int count = place;
+      place = at;
+      at += count;
+    }
+  }
+  b.ptr[C] = at;
+  parallel(ranges, [&](int range) {
+    in_range(range, [&](int r, int q, int& next) {
+      b.idx[next] = (uint16_t)r;
+      b.val[next++] = a.val[q];
+    });
+  });
+  return true;
 }
-}  // namespace
 
 DenseParam* dense_new(int rows, int cols) {
   auto* p = new DenseParam();
@@ -78,7 +78,8 @@ DenseParam* dense_new(int rows, int cols) {
   p->grad = floats(padded);
   p->m = floats(padded);
   p->v = floats(padded);
-  if (p->value && p->grad && p->m && p->v) return p;
+  p->written = (uint8_t*)memory_take(rows);
+  if (p->value && p->grad && p->m && p->v && p->written) return p;
   dense_free(p);
   return nullptr;
 }
@@ -86,6 +87,7 @@ DenseParam* dense_new(int rows, int cols) {
 void dense_free(DenseParam* p) {
   const size_t bytes = (p->size + 15) / 16 * 16 * 4;
   for (float* x : {p->value, p->grad, p->m, p->v}) memory_give(x, bytes);
+  memory_give(p->written, p->rows);
   delete p;
 }
 
@@ -113,6 +115,7 @@ void sparse_free(SparseParam* p) {
     memory_give(c->idx, p->capacity * 2);
     memory_give(c->val, p->capacity * 4);
   }
+  memory_give(p->kept_grad, p->kept_capacity * 4);
   for (float* x : {p->grad, p->m, p->v}) memory_give(x, p->shape.size() * 4);
   delete p;
 }
@@ -123,9 +126,10 @@ bool sparse_set(SparseParam& p, const float* dense) {
   size_t nnz = 0;
   for (int r = 0; r < R; r++)
     for (int c = 0; c < C; c++) nnz += at(r, c) != 0.f;
-  if (!reserve(p, nnz)) return false;
+  if (!sparse_reserve(p, nnz)) return false;
   p.nnz = nnz;
   p.threshold = 0;
+  p.margin = 0.9f;
   size_t n = 0;
   for (int r = 0; r < R; r++) {
     p.primary.ptr[r] = (int)n;
@@ -136,8 +140,8 @@ bool sparse_set(SparseParam& p, const float* dense) {
       }
   }
   p.primary.ptr[R] = (int)n;
-  build_secondary(p);
-  return true;
+  Scratch scratch;
+  return build_secondary(p, scratch);
 }
 
 void sparse_get(const SparseParam& p, float* dense) {
@@ -162,128 +166,30 @@ void panels_get(const SparseParam& p, const float* panels, float* dense) {
     }
 }
 
-bool sparse_adam(const Kernels& k, SparseParam& p, const AdamArgs& a, Projection how, ProjectionScratch& scratch) {
-  const int R = p.shape.rows, C = p.shape.cols, padded = round_up(C, kLaneAlign);
-  const int per = std::max(1, std::min(R, 32768 / padded)), chunks = (R + per - 1) / per;
-  const size_t room = (size_t)per * padded + 64;  // compressing stores write one whole vector past the end
-  auto* row = (float*)scratch.rows.need((size_t)chunks * padded * 4);
-  auto* ptr = (int*)scratch.row_ptr.need((size_t)chunks * (per + 1) * 4);
-  auto* col = (uint16_t*)scratch.col.need(chunks * room * 2);
-  auto* val = (float*)scratch.val.need(chunks * room * 4);
-  auto* flag = (uint8_t*)scratch.flags.need(chunks * room);
-  if (!row || !ptr || !col || !val || !flag) return false;
-  auto list = [&](int chunk) {
-    return Candidates{ptr + (size_t)chunk * (per + 1), col + chunk * room, val + chunk * room, flag + chunk * room};
-  };
-  const size_t size = (size_t)R * C;
-  const bool cutting = how.keep >= 0 && (size_t)how.keep < size;
-  const int protect = cutting && p.protect ? std::min(how.protect, C) : 0;
-  const long left = cutting ? how.keep - (long)R * protect : (long)size;
-  std::vector<int> counts(chunks);
-  auto gather = [&](bool update, float threshold) {
-    parallel(chunks, [&](int chunk) {
-      const int r0 = chunk * per, r1 = std::min(R, r0 + per);
-      counts[chunk] = k.adam_rows(a, p, r0, r1, update, threshold, protect, row + (size_t)chunk * padded, list(chunk));
-    });
-  };
-  auto each = [&](auto&& body) {
-    for (int chunk = 0; chunk < chunks; chunk++) {
-      const Candidates c = list(chunk);
-      for (int r = chunk * per; r < std::min(R, (chunk + 1) * per); r++)
-        for (int q = c.row_ptr[r - chunk * per]; q < c.row_ptr[r - chunk * per + 1]; q++) body(c, r, q);
+void kept_get(const SparseParam& p, float* dense) {
+  memset(dense, 0, (size_t)p.O * p.I * 4);
+  if (!p.has_kept) return;
+  for (int r = 0; r < p.shape.rows; r++)
+    for (int q = p.primary.ptr[r]; q < p.primary.ptr[r + 1]; q++) {
+      const size_t c = p.primary.idx[q];
+      dense[p.transposed ? c * p.I + r : (size_t)r * p.I + c] = p.kept_grad[q];
     }
-  };
-  const float predicted = cutting ? p.threshold * 0.9f : 0.f;
-  gather(true, predicted);
-  // the cut: everything larger stays, and of the equal ones those up to an index
-  Entry cut{0, SIZE_MAX};
-  if (cutting && left > 0) {
-    auto free_candidates = [&] {
-      long n = 0;
-      for (int chunk = 0; chunk < chunks; chunk++) {
-        const Candidates c = list(chunk);
-        for (int q = 0; q < counts[chunk]; q++) n += !c.is_protected[q];
-      }
-      return n;
-    };
-    long available = free_candidates();
-    if (available < left && predicted > 0) {
-      gather(false, 0.f);
-      available = free_candidates();
-    }
-    if (available > left) {
-      auto* histogram = (uint32_t*)scratch.cut.need(kBins * 4);
-      if (!histogram) return false;
-      memset(histogram, 0, kBins * 4);
-      for (int chunk = 0; chunk < chunks; chunk++) {
-        const Candidates c = list(chunk);
-        for (int q = 0; q < counts[chunk]; q++)
-          if (!c.is_protected[q]) histogram[magnitude(c.val[q]) >> kBinShift]++;
-      }
-      long above = 0;
-      int bin = kBins - 1;
-      while (above + histogram[bin] < left) above += histogram[bin--];
-      std::vector<Entry> inside;
-      inside.reserve(histogram[bin]);
-      each([&](const Candidates& c, int r, int q) {
-        if (c.is_protected[q] || magnitude(c.val[q]) >> kBinShift != bin) return;
-        const size_t at = p.transposed ? (size_t)c.col[q] * p.I + r : (size_t)r * p.I + c.col[q];
-        inside.push_back({magnitude(c.val[q]), at});
-      });
-      std::nth_element(inside.begin(), inside.begin() + (left - above - 1), inside.end(), larger);
-      cut = inside[left - above - 1];
-    }
-    memcpy(&p.threshold, &cut.magnitude, 4);
-  } else if (cutting) {
-    cut = {0x7fffffff, 0};  // the protected fill the budget
-    p.threshold = 0;
-  }
-  auto stays = [&](const Candidates& c, int r, int q) {
-    if (c.is_protected[q]) return true;
-    const int m = magnitude(c.val[q]);
-    if (m != cut.magnitude) return m > cut.magnitude;
-    return (p.transposed ? (size_t)c.col[q] * p.I + r : (size_t)r * p.I + c.col[q]) <= cut.index;
-  };
-  std::vector<int> start(chunks + 1, 0);
-  parallel(chunks, [&](int chunk) {  // compact in place
-    const Candidates c = list(chunk);
-    int n = 0;
-    const int rows = std::min(R, (chunk + 1) * per) - chunk * per;
-    for (int r = 0, q = 0; r < rows; r++) {
-      const int end = c.row_ptr[r + 1];
-      c.row_ptr[r] = n;
-      for (; q < end; q++)
-        if (stays(c, chunk * per + r, q)) {
-          c.col[n] = c.col[q];
-          c.val[n++] = c.val[q];
-        }
-    }
-    c.row_ptr[rows] = n;
-    start[chunk + 1] = n;
-  });
-  for (int chunk = 0; chunk < chunks; chunk++) start[chunk + 1] += start[chunk];
-  if (!reserve(p, start[chunks])) return false;
-  p.nnz = start[chunks];
-  parallel(chunks, [&](int chunk) {
-    const Candidates c = list(chunk);
-    const int r0 = chunk * per, rows = std::min(R, r0 + per) - r0, base = start[chunk];
-    for (int r = 0; r < rows; r++) p.primary.ptr[r0 + r] = base + c.row_ptr[r];
-    memcpy(p.primary.idx + base, c.col, (size_t)c.row_ptr[rows] * 2);
-    for (int q = 0; q < c.row_ptr[rows]; q++) p.primary.val[base + q] = c.val[q] - how.decay * c.val[q];
-  });
-  p.primary.ptr[R] = start[chunks];
-  build_secondary(p);
-  return true;
 }
 
-void dense_adam(const Kernels& k, DenseParam& p, const AdamArgs& a, Projection how) {
-  k.adam_dense(a, p.value, p.has_grad ? p.grad : nullptr, p.m, p.v, (p.size + 15) / 16 * 16);
-  if (how.keep >= 0 && (size_t)how.keep < p.size) {
-    std::vector<Entry> all(p.size);
-    for (size_t i = 0; i < p.size; i++) all[i] = {magnitude(p.value[i]), i};
-    std::nth_element(all.begin(), all.begin() + how.keep, all.end(), larger);
-    for (size_t i = how.keep; i < p.size; i++) p.value[all[i].index] = 0.f;
-  }
-  if (how.decay != 0.f)
-    for (size_t i = 0; i < p.size; i++) p.value[i] -= how.decay * p.value[i];
+void kept_from_panels(SparseParam& p, bool add) {
+  const int rows = 64;
+  parallel((p.shape.rows + rows - 1) / rows, [&](int part) {
+    for (int r = part * rows; r < std::min(p.shape.rows, (part + 1) * rows); r++)
+      for (int q = p.primary.ptr[r]; q < p.primary.ptr[r + 1]; q++) {
+        const int c = p.primary.idx[q];
+        p.kept_grad[q] = (add ? p.kept_grad[q] : 0.f) + p.grad[p.shape.row(c / kPanel, r) + c % kPanel];
+      }
+  });
+}
+
+void panels_from_kept(SparseParam& p) {
+  memset(p.grad, 0, p.shape.size() * 4);
+  for (int r = 0; r < p.shape.rows; r++)
+    for (int q = p.primary.ptr[r]; q < p.primary.ptr[r + 1]; q++)
+      p.grad[p.shape.row(p.primary.idx[q] / kPanel, r) + p.primary.idx[q] % kPanel] = p.kept_grad[q];
 }

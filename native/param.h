@@ -1,6 +1,5 @@
-// Parameters: their storage, and the optimizer step that ends in a projection.
+// Parameters: their storage.
 #pragma once
-#include "kernels/table.h"
 #include "layout.h"
 #include "memory.h"
 
@@ -13,19 +12,16 @@ void sparse_free(SparseParam* p);
 // dense row-major (O, I) in and out
 bool sparse_set(SparseParam& p, const float* dense);
 void sparse_get(const SparseParam& p, float* dense);
+// Room for nnz entries; what was stored is lost when it grows. False when memory ran out, as below.
+bool sparse_reserve(SparseParam& p, size_t nnz);
+// Room for the gradient of the stored entries alone.
+bool kept_reserve(SparseParam& p);
+// The other order, from the primary.
+bool build_secondary(SparseParam& p, Scratch& scratch);
+// The gradient of the stored entries: dense row-major with zeros elsewhere; (+)= what the panels hold.
+void kept_get(const SparseParam& p, float* dense);
+void kept_from_panels(SparseParam& p, bool add);
+void panels_from_kept(SparseParam& p);
 // a field in panels from and to dense row-major (O, I)
 void panels_set(const SparseParam& p, float* panels, const float* dense);
 void panels_get(const SparseParam& p, const float* panels, float* dense);
-
-struct Projection {
-  long keep;    // entries to keep; negative: all
-  int protect;  // j, entries of each primary row kept first; 0: none
-  float decay;  // p -= decay * p afterwards
-};
-// Buffers of the projection, shared by all parameters of an engine.
-struct ProjectionScratch {
-  Scratch rows, row_ptr, col, val, flags, cut;
-};
-// Returns false when memory ran out.
-bool sparse_adam(const Kernels& k, SparseParam& p, const AdamArgs& a, Projection how, ProjectionScratch& scratch);
-void dense_adam(const Kernels& k, DenseParam& p, const AdamArgs& a, Projection how);

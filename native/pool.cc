@@ -69,6 +69,7 @@ struct Pool {
   }
 };
 Pool* pool = nullptr;
+thread_local int index_of_thread = 0;
 std::mutex callers;  // worker threads of one process share the pool: one call at a time
 }  // namespace
 
@@ -90,13 +91,19 @@ void pool_start(int threads) {
   if (pool && (int)pool->workers.size() == threads - 1) return;
   stop_workers();
   pool = new Pool();
-  for (int i = 1; i < threads; i++) pool->workers.emplace_back([] { pool->worker(); });
+  for (int i = 1; i < threads; i++)
+    pool->workers.emplace_back([i] {
+      index_of_thread = i;
+      pool->worker();
+    });
 }
 
 void pool_stop() {
   std::lock_guard<std::mutex> only(callers);
   stop_workers();
 }
+
+int pool_thread() { return index_of_thread; }
 
 int pool_threads() { return pool ? (int)pool->workers.size() + 1 : 1; }
 

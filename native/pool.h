@@ -5,5 +5,7 @@ typedef void (*PoolFn)(void* context, int item);
 void pool_start(int threads);
 void pool_stop();
 int pool_threads();
+// Which of them this is: 0 is the caller.
+int pool_thread();
 // Runs fn(context, 0..items-1) and returns when all are done.
 void pool_run(int items, PoolFn fn, void* context);

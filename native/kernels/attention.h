@@ -20,6 +20,22 @@ INLINE float* thread_scratch(size_t floats) {
   return buffer;
 }
 
+// 2^x for x < 128, to about 1e-7 relative; exactly 0 from -127 down.
+INLINE vf vexp2(vf x) {
+  x = vmax(x, all(-127.f));
+  const vf magic = all(12582912.f);
+  const vf n = x + magic;
+  const vi shifted = ((vi)n) << 23;
+  const vf r = x - (n - magic);
+  vf p = r * 1.33335581e-3f + 9.61812911e-3f;
+  p = p * r + 5.55041087e-2f;
+  p = p * r + 2.40226507e-1f;
+  p = p * r + 6.93147182e-1f;
+  p = p * r + 1.0f;
+  return (vf)((vi)p + shifted);
+}
+
+constexpr float kLog2e = 1.44269504f, kLn2 = 0.693147181f;
 // Head h of sequence b, token-major: out[t * KP + d], KP = K rounded up to 16
 INLINE void head_token_major(View x, int b, int first, int K, int KP, float* out) {
   for (int t = 0; t < x.Tp; t += 16) {
@@ -62,14 +78,14 @@ INLINE void clear_tail(View x) {
 template <int KC>
 static void attention_head(View q, View k, View v, const float* sink, View out, View lse, int b, int h, int heads) {
   const int K = KC ? KC : q.W / heads, KP = round_up(K, 16), Tp = q.Tp, first = h * K;
-  const float scale = 1.f / sqrtf((float)K);
+  const float scale = kLog2e / sqrtf((float)K);
   float *kt = thread_scratch((size_t)Tp * (2 * KP + VL)), *vt = kt + (size_t)Tp * KP, *S = vt + (size_t)Tp * KP;
   head_token_major(k, b, first, K, KP, kt);
   head_token_major(v, b, first, K, KP, vt);
   for (int t0 = 0; t0 < Tp; t0 += VL) {
     const int token = q.token(b, t0), end = t0 + VL;
     const vi lane = lanes() + t0;
-    vf best = all(sink ? sink[h] : kNever);
+    vf best = all(sink ? sink[h] * kLog2e : kNever);
     {
       vf qr[KC ? KC : 256];
       UNROLL for (int d = 0; d < K; d++) qr[d] = load(q.at(token, first + d)) * scale;
@@ -87,9 +103,9 @@ static void attention_head(View q, View k, View v, const float* sink, View out, 
         store(S + j * VL, s0);
       }
     }
-    vf total = sink ? vexp(all(sink[h]) - best) : all(0.f);
+    vf total = sink ? vexp2(all(sink[h] * kLog2e) - best) : all(0.f);
     for (int j = 0; j < end; j++) {
-      vf p = vexp(load(S + j * VL) - best);
+      vf p = vexp2(load(S + j * VL) - best);
       if (j > t0) p = select(lane >= j, p, all(0.f));
       total += p;
       store(S + j * VL, p);
@@ -104,7 +120,7 @@ static void attention_head(View q, View k, View v, const float* sink, View out, 
     vf inverse = 1.f / total;
     UNROLL for (int d = 0; d < K; d++) store(out.at(token, first + d), acc[d] * inverse);
     float* l = lse.at(token, h);
-    for (int i = 0; i < VL; i++) l[i] = best[i] + logf(total[i]);
+    for (int i = 0; i < VL; i++) l[i] = best[i] * kLn2 + logf(total[i]);
   }
 }
 
@@ -144,16 +160,16 @@ static float attention_head_backward(View q, View k, View v, const float* sink, 
     vf D = all(0.f);
     {
       vf r[KC ? KC : 256];
-      UNROLL for (int d = 0; d < K; d++) r[d] = load(q.at(token, first + d)) * scale;
+      UNROLL for (int d = 0; d < K; d++) r[d] = load(q.at(token, first + d)) * (scale * kLog2e);
       for (int j = 0; j < end; j++) {
         const float* key = kt + (size_t)j * KP;
-        vf s0 = -L, s1 = all(0.f);
+        vf s0 = -L * kLog2e, s1 = all(0.f);
         UNROLL for (int d = 0; d + 1 < K; d += 2) {
           s0 += r[d] * all(key[d]);
           s1 += r[d + 1] * all(key[d + 1]);
         }
         if (K & 1) s0 += r[K - 1] * all(key[K - 1]);
-        vf p = vexp(s0 + s1);
+        vf p = vexp2(s0 + s1);
         if (j > t0) p = select(lane >= j, p, all(0.f));
         store(P + j * VL, p);
       }
@@ -189,7 +205,7 @@ static float attention_head_backward(View q, View k, View v, const float* sink, 
       add_outer<4>(X + j * VL, qt + (size_t)t0 * KP, KP, dkt + (size_t)j * KP);
       add_outer<4>(P + j * VL, gt + (size_t)t0 * KP, KP, dvt + (size_t)j * KP);
     }
-    if (sink) dsink -= vexp(all(sink[h]) - L) * D;
+    if (sink) dsink -= vexp2((all(sink[h]) - L) * kLog2e) * D;
   }
   head_from_token_major(dkt, KP, dk, b, first, K);
   head_from_token_major(dvt, KP, dv, b, first, K);

@@ -26,18 +26,21 @@ static void embed(const Compressed& rows, const int* ids, View out) {
 }
 
 // scratch: token-major copy of dout, blocks * 64 * round_up(W, 16) floats
-static void embed_backward(View dout, const int* ids, float* grad, Panels shape, float* scratch) {
+static void embed_backward(View dout, const int* ids, float* grad, Panels shape, bool add, float* scratch) {
   const int ld = round_up(dout.W, 16);
   parallel(dout.blocks, [&](int b) {
     transpose(dout.block(b), kBlock, dout.W, kBlock, scratch + (size_t)b * kBlock * ld, ld);
   });
-  parallel(shape.count(), [&](int p) {
-    const int w = shape.width(p);
+  const int width = 64, per = kPanel / width;  // columns of a thread, so that tokens add in order
+  parallel(shape.count() * per, [&](int item) {
+    const int p = item / per, c0 = item % per * width, w = shape.width(p), c1 = w < c0 + width ? w : c0 + width;
+    for (int r = 0; r < shape.rows && !add; r++)
+      for (int c = c0; c < c1; c += VL) store(grad + shape.row(p, r) + c, all(0.f));
     for (int b = 0; b < dout.B; b++)
       for (int t = 0; t < dout.T; t++) {
         float* g = grad + shape.row(p, ids[b * dout.T + t]);
         const float* d = scratch + (size_t)dout.token(b, t) * ld + p * kPanel;
-        for (int c = 0; c < w; c += VL) store(g + c, load(g + c) + load(d + c));
+        for (int c = c0; c < c1; c += VL) store(g + c, load(g + c) + load(d + c));
       }
   });
 }
@@ -100,9 +103,8 @@ static void add_row(View x, const float* row) {
   });
 }
 
-// Row `skipped` of the table gets nothing: the last one, as in the release. Parallel over columns, so that tokens add in
-// order.
-static void add_rows_backward(View dx, const int* ids, float* dtable, int skipped) {
+// Parallel over columns, so that tokens add in order.
+static void add_rows_backward(View dx, const int* places, float* dtable) {
   const int V = dx.W, width = 128, chunks = (V + width - 1) / width;
   parallel(chunks, [&](int chunk) {
     const int c0 = chunk * width, c1 = c0 + width < V ? c0 + width : V;
@@ -110,10 +112,12 @@ static void add_rows_backward(View dx, const int* ids, float* dtable, int skippe
     for (int b = 0; b < dx.blocks; b++)
       for (int t = 0; t < kBlock; t += 16) {
         float* row[16];
+        vf keep[16];  // all bits: add to what is there; none: replace it
         bool some = false;
         for (int i = 0; i < 16; i++) {
-          int n = source(dx, b * kBlock + t + i);
-          row[i] = n < 0 || ids[n] == skipped ? nullptr : dtable + (size_t)ids[n] * V;
+          const int n = source(dx, b * kBlock + t + i), place = n < 0 ? -1 : places[n];
+          row[i] = place < 0 ? nullptr : dtable + (size_t)(place >> 1) * V;
+          keep[i] = (vf)alli(place & 1 ? 0 : -1);
           some |= row[i] != nullptr;
         }
         if (!some) continue;
@@ -123,11 +127,15 @@ static void add_rows_backward(View dx, const int* ids, float* dtable, int skippe
             transpose16(in, kBlock, turned, 16);
             for (int i = 0; i < 16; i++)
               if (row[i])
-                for (int j = 0; j < 16; j += VL) store(row[i] + c + j, load(row[i] + c + j) + load(turned + i * 16 + j));
+                for (int j = 0; j < 16; j += VL) {
+                  float* to = row[i] + c + j;
+                  store(to, (vf)((vi)load(to) & (vi)keep[i]) + load(turned + i * 16 + j));
+                }
           } else {
             for (int i = 0; i < 16; i++)
               if (row[i])
-                for (int j = 0; c + j < c1; j++) row[i][c + j] += in[(size_t)j * kBlock + i];
+                for (int j = 0; c + j < c1; j++)
+                  row[i][c + j] = (((vi)keep[i])[0] ? row[i][c + j] : 0.f) + in[(size_t)j * kBlock + i];
           }
         }
       }
@@ -137,9 +145,10 @@ static void add_rows_backward(View dx, const int* ids, float* dtable, int skippe
 static void unembed_loss(const UnembedArgs& a) {
   const int V = a.unembed->O;
   const float share = a.counted > 0 ? 1.f / a.counted : 0.f;
+  spmm_prepare(a.unembed->by_output(), V, a.x.W, a.product);
   parallel(a.x.blocks, [&](int b) {
     float* z = a.dlogits.data ? a.dlogits.block(b) : a.scratch + (size_t)b * V * kBlock;
-    spmm_block<false>(a.unembed->by_output(), V, a.logits_bias, a.x.block(b), z);
+    spmm_block(a.unembed->by_output(), V, a.x.W, a.logits_bias, a.x.block(b), z, false, a.product);
     if (a.bigram) add_rows_block(a.x, b, z, a.bigram, a.tokens, V);
     double loss = 0;
     for (int t = 0; t < kBlock; t += VL) {

@@ -6,6 +6,8 @@
 #include "elementwise.h"
 #include "embedding.h"
 #include "norm.h"
+#include "outer.h"
+#include "sddmm.h"
 #include "topk.h"
 
 namespace ISA_NS {
@@ -17,9 +19,10 @@ static const Kernels table = {
 #else
     "plain",
 #endif
-    embed, embed_backward, positions, positions_backward, norm, norm_backward, copy, sum, spmm, outer, bias_backward,
-    nonlinearity, nonlinearity_backward, abs_topk, nonlinearity_topk, abs_topk_backward, mask, mask_backward, patch, patch_backward,
-    attention, attention_backward, add_rows, add_row, add_rows_backward, unembed_loss, sum_squares, adam_dense, adam_rows,
+    embed, embed_backward, positions, positions_backward, norm, norm_backward, copy, sum, spmm_plan, spmm, outer, sddmm,
+    embed_backward_kept, bias_backward, nonlinearity, nonlinearity_backward, abs_topk, nonlinearity_topk, abs_topk_backward,
+    mask, mask_backward, patch, patch_backward, attention, attention_backward, add_rows, add_row, add_rows_backward,
+    unembed_loss, sum_squares, adam_dense, adam_rows, adam_kept,
 };
 }  // namespace ISA_NS
 

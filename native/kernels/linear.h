@@ -1,184 +1,136 @@
-// Products with sparse weights, and the dense gradient of a weight.
+// Products with sparse weights: y = W x, and with the other orientation dx = W^T dy.
 #pragma once
 #include "simd.h"
+#include "table.h"
 
 namespace ISA_NS {
-// Accumulators of one row: 4 vectors of 16, or 8 of 8 or 4 lanes; the last needs two passes over a block's 64 tokens.
+// Sums of one row: 4 vectors of 16, or 8 of 8 or 4 lanes; the last needs two passes over a block's 64 tokens.
 constexpr int kAcc = VL == 16 ? 4 : 8;
 constexpr int kTile = kAcc * VL;
+// Rows of W that share the loads of x where most of W is there, and vectors of tokens that they work on.
+constexpr int kShare = 6, kShareTokens = VL == 16 ? 4 : 2;
+// Features of x that stay in the first-level cache, and entries of a row among them that are worth a pass of their own.
+constexpr int kNear = 128, kWorthPass = 32;
 
-// out[r] (+)= bias[r] + sum over entries of val * x[idx], for the tokens of one block
-template <bool ADD>
-INLINE void spmm_block(const Compressed& rows, int R, const float* bias, const float* x, float* out) {
-  for (int part = 0; part < kBlock; part += kTile) {
-    for (int r = 0; r < R; r++) {
-      int p = rows.ptr[r], end = rows.ptr[r + 1];
-      float* o = out + (size_t)r * kBlock + part;
-      vf a[kAcc], b[kAcc];
-      vf start = all(bias ? bias[r] : 0.f);
-      UNROLL for (int v = 0; v < kAcc; v++) a[v] = ADD ? load(o + v * VL) + start : start;
-      if (VL == 16) {  // two chains hide the latency of the multiply-add
-        UNROLL for (int v = 0; v < kAcc; v++) b[v] = all(0.f);
-        for (; p + 1 < end; p += 2) {
-          const float *x0 = x + (size_t)rows.idx[p] * kBlock + part, *x1 = x + (size_t)rows.idx[p + 1] * kBlock + part;
-          vf w0 = all(rows.val[p]), w1 = all(rows.val[p + 1]);
-          UNROLL for (int v = 0; v < kAcc; v++) {
-            a[v] += w0 * load(x0 + v * VL);
-            b[v] += w1 * load(x1 + v * VL);
-          }
+// out[r] = start + sum over entries [from[r], to[r]) of val * x[idx], for kTile tokens of a block. start is the bias, plus
+// what out holds when `add`. The rows' addresses are hidden from the compiler: it would compute one for each vector.
+static __attribute__((noinline)) void spmm_tile(const Compressed& rows, const int* from, const int* to, int R,
+                                                const float* bias, bool add, const float* x, float* out) {
+  for (int r = 0; r < R; r++, out += kBlock) {
+    int p = from[r];
+    const int end = to[r];
+    if (p == end && add && !bias) continue;
+    vf a[kAcc], b[kAcc];
+    const vf start = all(bias ? bias[r] : 0.f);
+    UNROLL for (int v = 0; v < kAcc; v++) a[v] = add ? load(out + v * VL) + start : start;
+    if (VL == 16) {  // two chains hide the latency of the multiply-add
+      UNROLL for (int v = 0; v < kAcc; v++) b[v] = all(0.f);
+      for (; p + 1 < end; p += 2) {
+        const float *x0 = x + (size_t)rows.idx[p] * kBlock, *x1 = x + (size_t)rows.idx[p + 1] * kBlock;
+        asm("" : "+r"(x0), "+r"(x1));
+        const vf w0 = all(rows.val[p]), w1 = all(rows.val[p + 1]);
+        UNROLL for (int v = 0; v < kAcc; v++) {
+          a[v] += w0 * load(x0 + v * VL);
+          b[v] += w1 * load(x1 + v * VL);
         }
-        UNROLL for (int v = 0; v < kAcc; v++) a[v] += b[v];
       }
-      for (; p < end; p++) {
-        const float* x0 = x + (size_t)rows.idx[p] * kBlock + part;
-        vf w0 = all(rows.val[p]);
-        UNROLL for (int v = 0; v < kAcc; v++) a[v] += w0 * load(x0 + v * VL);
-      }
-      UNROLL for (int v = 0; v < kAcc; v++) store(o + v * VL, a[v]);
+      UNROLL for (int v = 0; v < kAcc; v++) a[v] += b[v];
     }
-  }
-}
-
-static void spmm(const Compressed& rows, View x, const float* bias, View out, bool add) {
-  parallel(x.blocks, [&](int b) {
-    if (add)
-      spmm_block<true>(rows, out.W, bias, x.block(b), out.block(b));
-    else
-      spmm_block<false>(rows, out.W, bias, x.block(b), out.block(b));
-  });
-}
-
-// Lists the nonzeros of each row of a block: token within the block and value.
-INLINE int compress_block(const float* a, int R, int* ptr, uint16_t* idx, float* val, int p) {
-  for (int r = 0; r < R; r++) {
-    ptr[r] = p;
-    const float* row = a + (size_t)r * kBlock;
-#if VL == 16
-    const __m512i iota = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    for (int t = 0; t < kBlock; t += 16) {
-      __m512 x = _mm512_loadu_ps(row + t);
-      __mmask16 m = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-      _mm512_storeu_ps(val + p, _mm512_maskz_compress_ps(m, x));
-      __m512i ix = _mm512_add_epi32(iota, _mm512_set1_epi32(t));
-      _mm256_storeu_si256((__m256i*)(idx + p), _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(m, ix)));
-      p += __builtin_popcount(m);
-    }
-#else
-    for (int t = 0; t < kBlock; t++) {
-      val[p] = row[t];
-      idx[p] = (uint16_t)t;
-      p += row[t] != 0.f;
-    }
-#endif
-  }
-  ptr[R] = p;
-  return p;
-}
-
-// grad[r, 0..NV*VL) += sum over listed tokens of val * b[token]
-template <int NV>
-INLINE void outer_lists(const int* ptr, const uint16_t* idx, const float* val, const float* b, size_t ldb, float* grad,
-                        size_t ldg, int r0, int r1, bool first) {
-  for (int r = r0; r < r1; r++) {
-    int p = ptr[r], end = ptr[r + 1];
-    if (p == end && !first) continue;
-    float* g = grad + (size_t)(r - r0) * ldg;
-    vf acc[NV];
-    UNROLL for (int v = 0; v < NV; v++) acc[v] = first ? all(0.f) : load(g + v * VL);
     for (; p < end; p++) {
-      const float* row = b + (size_t)idx[p] * ldb;
-      vf w = all(val[p]);
-      UNROLL for (int v = 0; v < NV; v++) acc[v] += w * load(row + v * VL);
+      const float* x0 = x + (size_t)rows.idx[p] * kBlock;
+      asm("" : "+r"(x0));
+      const vf w0 = all(rows.val[p]);
+      UNROLL for (int v = 0; v < kAcc; v++) a[v] += w0 * load(x0 + v * VL);
     }
-    UNROLL for (int v = 0; v < NV; v++) store(g + v * VL, acc[v]);
+    UNROLL for (int v = 0; v < kAcc; v++) store(out + v * VL, a[v]);
   }
 }
 
-// The same for dense rows of a: MR rows share the loads of b.
-constexpr int kDenseRows = 6;
-template <int MR, int NV>
-INLINE void outer_dense_tile(const float* a, const float* b, size_t ldb, float* grad, size_t ldg, bool first) {
+// out[0..MR) = start + w (MR rows of I) times x
+template <int MR>
+static __attribute__((noinline)) void dense_tile(const float* w, int I, const float* bias, bool add, const float* x,
+                                                 float* out) {
+  constexpr int NV = kShareTokens;
   vf acc[MR][NV];
-  UNROLL for (int i = 0; i < MR; i++) UNROLL for (int v = 0; v < NV; v++)
-      acc[i][v] = first ? all(0.f) : load(grad + i * ldg + v * VL);
-  for (int t = 0; t < kBlock; t++) {
+  UNROLL for (int m = 0; m < MR; m++) UNROLL for (int v = 0; v < NV; v++)
+      acc[m][v] = all(bias ? bias[m] : 0.f) + (add ? load(out + m * kBlock + v * VL) : all(0.f));
+  for (int i = 0; i < I; i++, x += kBlock) {
     vf row[NV];
-    UNROLL for (int v = 0; v < NV; v++) row[v] = load(b + (size_t)t * ldb + v * VL);
-    UNROLL for (int i = 0; i < MR; i++) {
-      vf w = all(a[i * kBlock + t]);
-      UNROLL for (int v = 0; v < NV; v++) acc[i][v] += w * row[v];
+    UNROLL for (int v = 0; v < NV; v++) row[v] = load(x + v * VL);
+    UNROLL for (int m = 0; m < MR; m++) {
+      const vf s = all(w[(size_t)m * I + i]);
+      UNROLL for (int v = 0; v < NV; v++) acc[m][v] += s * row[v];
     }
   }
-  UNROLL for (int i = 0; i < MR; i++) UNROLL for (int v = 0; v < NV; v++) store(grad + i * ldg + v * VL, acc[i][v]);
+  UNROLL for (int m = 0; m < MR; m++) UNROLL for (int v = 0; v < NV; v++) store(out + m * kBlock + v * VL, acc[m][v]);
 }
 
-template <int NV>
-INLINE void outer_dense(const float* a, int rows, const float* b, size_t ldb, float* grad, size_t ldg, bool first) {
-  int r = 0;
-  for (; r + kDenseRows <= rows; r += kDenseRows)
-    outer_dense_tile<kDenseRows, NV>(a + (size_t)r * kBlock, b, ldb, grad + r * ldg, ldg, first);
-  for (; r < rows; r++) outer_dense_tile<1, NV>(a + (size_t)r * kBlock, b, ldb, grad + r * ldg, ldg, first);
+// How a product runs. Passes are over ranges of columns whose part of x stays in cache; where most of W is there it is
+// unpacked, and rows share loads.
+static SpmmPlan spmm_plan(int R, int I, size_t nnz) {
+  if (nnz * 2 > (size_t)R * I) return {0, 0, (size_t)R * I * 4, nullptr};
+  const size_t worth = nnz == 0 ? (size_t)I : ((size_t)kWorthPass * R * I + nnz - 1) / nnz;
+  const int width = worth >= (size_t)I || I <= kNear ? I : worth < (size_t)kNear ? kNear : (int)worth;
+  const int passes = (I + width - 1) / width;
+  return {passes, width, passes > 1 ? (size_t)(passes + 1) * R * 4 : 0, nullptr};
 }
 
-#define BY_WIDTH(nv, CALL) \
-  switch (nv) {            \
-    case 8: CALL(8); break; \
-    case 7: CALL(7); break; \
-    case 6: CALL(6); break; \
-    case 5: CALL(5); break; \
-    case 4: CALL(4); break; \
-    case 3: CALL(3); break; \
-    case 2: CALL(2); break; \
-    default: CALL(1); break; \
-  }
-
-// Operands: b transposed to token-major panels; a as lists where most of it is zero, else as it is.
-static void outer(View a, View b, float* grad, Panels shape, bool add, float* panels, int* ptr, uint16_t* idx, float* val) {
-  const int R = a.W, N = a.blocks * kBlock, np = shape.count();
-  parallel(a.blocks, [&](int blk) {
-    compress_block(a.block(blk), R, ptr + (size_t)blk * (R + 1), idx + (size_t)blk * R * kBlock,
-                   val + (size_t)blk * R * kBlock, 0);
-    for (int p = 0; p < np; p++) {
-      int w = shape.width(p), cols = shape.cols - p * kPanel < kPanel ? shape.cols - p * kPanel : kPanel;
-      transpose(b.block(blk) + (size_t)p * kPanel * kBlock, kBlock, cols, kBlock,
-                panels + (size_t)p * kPanel * N + (size_t)blk * kBlock * w, w);
+// Before the blocks: bounds[c * R + r] becomes the first entry of row r whose column is at least c * width.
+static void spmm_prepare(const Compressed& rows, int R, int I, const SpmmPlan& plan) {
+  const int chunk = 64, passes = plan.passes;
+  if (passes == 1) return;
+  int* bounds = (int*)plan.scratch;
+  parallel((R + chunk - 1) / chunk, [&](int item) {
+    for (int r = item * chunk; r < R && r < (item + 1) * chunk; r++) {
+      int p = rows.ptr[r];
+      const int end = rows.ptr[r + 1];
+      if (passes == 0) {
+        float* row = (float*)plan.scratch + (size_t)r * I;
+        for (int i = 0; i < I; i++) row[i] = 0.f;
+        for (; p < end; p++) row[rows.idx[p]] = rows.val[p];
+        continue;
+      }
+      for (int c = 0; c < passes; c++) {
+        while (p < end && rows.idx[p] < c * plan.width) p++;
+        bounds[(size_t)c * R + r] = p;
+      }
+      bounds[(size_t)passes * R + r] = end;
     }
   });
-  size_t nonzero = 0;
-  for (int blk = 0; blk < a.blocks; blk++) nonzero += ptr[(size_t)blk * (R + 1) + R];
-  const bool lists = nonzero * 5 < (size_t)R * N * 3;
-  const int chunk = 48, chunks = (R + chunk - 1) / chunk;  // 48 rows: a multiple of the dense tile's 6
-  parallel(np * chunks, [&](int item) {
-    int p = item / chunks, r0 = item % chunks * chunk, r1 = r0 + chunk < R ? r0 + chunk : R;
-    int w = shape.width(p);
-    float* g = grad + shape.row(p, r0);
-    for (int blk = 0; blk < a.blocks; blk++) {
-      const float* bp = panels + (size_t)p * kPanel * N + (size_t)blk * kBlock * w;
-      const bool first = blk == 0 && !add;
-      if (lists) {
-        const int* rows = ptr + (size_t)blk * (R + 1);
-        const size_t base = (size_t)blk * R * kBlock;
-        for (int c = 0; c < w; c += 8 * VL) {
-          int nv = (w - c < 8 * VL ? w - c : 8 * VL) / VL;
-#define CALL(n) outer_lists<n>(rows, idx + base, val + base, bp + c, w, g + c, w, r0, r1, first)
-          BY_WIDTH(nv, CALL)
-#undef CALL
-        }
-      } else {
-        const float* ap = a.block(blk) + (size_t)r0 * kBlock;
-        constexpr int most = VL == 16 ? 4 : 2;
-        for (int c = 0; c < w; c += most * VL) {
-          int nv = (w - c < most * VL ? w - c : most * VL) / VL;
-          if (nv == 1) outer_dense<1>(ap, r1 - r0, bp + c, w, g + c, w, first);
-          else if (nv == 2) outer_dense<2>(ap, r1 - r0, bp + c, w, g + c, w, first);
-#if VL == 16
-          else if (nv == 3) outer_dense<3>(ap, r1 - r0, bp + c, w, g + c, w, first);
-          else outer_dense<4>(ap, r1 - r0, bp + c, w, g + c, w, first);
-#endif
+}
+
+// out (+)= rows x + bias for the tokens of one block
+static void spmm_block(const Compressed& rows, int R, int I, const float* bias, const float* x, float* out, bool add,
+                       const SpmmPlan& plan) {
+  const int passes = plan.passes;
+  if (passes == 0) {
+    for (int part = 0; part < kBlock; part += kShareTokens * VL) {
+      int r = 0;
+      for (; r < R;) {
+        const float *w = (const float*)plan.scratch + (size_t)r * I, *b = bias ? bias + r : nullptr;
+        float* o = out + (size_t)r * kBlock + part;
+        if (r + kShare <= R) {
+          dense_tile<kShare>(w, I, b, add, x + part, o);
+          r += kShare;
+        } else {
+          dense_tile<1>(w, I, b, add, x + part, o);
+          r++;
         }
       }
     }
-  });
+    return;
+  }
+  for (int part = 0; part < kBlock; part += kTile)
+    for (int c = 0; c < passes; c++) {
+      const int* from = passes > 1 ? (const int*)plan.scratch + (size_t)c * R : rows.ptr;
+      const int* to = passes > 1 ? from + R : rows.ptr + 1;
+      spmm_tile(rows, from, to, R, c == 0 ? bias : nullptr, add || c > 0, x + part, out + part);
+    }
+}
+
+static void spmm(Compressed rows, View x, const float* bias, View out, bool add, SpmmPlan plan) {
+  spmm_prepare(rows, out.W, x.W, plan);
+  local(x.blocks, [=](int b) { spmm_block(rows, out.W, x.W, bias, x.block(b), out.block(b), add, plan); });
 }
 
 static void bias_backward(View dout, float* dbias) {

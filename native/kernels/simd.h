@@ -4,6 +4,7 @@
 #pragma once
 #include "../layout.h"
 #include "../pool.h"
+#include "../queue.h"
 #if SC_ISA == 2
 #include <immintrin.h>
 #define VL 16
@@ -112,6 +113,16 @@ INLINE void parallel(int items, const Body& body) {
     static void run(void* context, int item) { (*(const Body*)context)(item); }
   };
   pool_run(items, &Call::run, (void*)&body);
+}
+
+// Queues body(block) for each block. The body is copied: it captures by value, and touches only that block of activations.
+template <class Body>
+INLINE void local(int blocks, const Body& body) {
+  static_assert(__is_trivially_copyable(Body), "a queued op is copied");
+  struct Call {
+    static void run(const void* closure, int block) { (*(const Body*)closure)(block); }
+  };
+  queue_local(blocks, &Call::run, &body, sizeof(Body));
 }
 
 // out[c * ldo + r] = in[r * ldi + c] for a 16 x 16 tile

@@ -7,14 +7,24 @@ enum NonlinearityKind { kGelu = 0, kRelu = 1 };
 
 struct AdamArgs {
   float grad_scale, lr, beta1, beta2, eps, correction1, correction2;
+  float gap1, gap2;  // in place of the betas for entries that are not stored: their gradient is that of several steps
 };
 
-// Entries of a chunk of rows that may survive the projection: the protected ones and those of at least `threshold`.
+// Entries of a chunk of rows that may survive the projection: the protected ones and those whose magnitude (as the bits of
+// a float) is at least `limit`.
 struct Candidates {
   int* row_ptr;    // (rows + 1)
   uint16_t* col;
   float* val;
   uint8_t* is_protected;
+};
+
+// How a product with a sparse matrix runs: in `passes` over ranges of `width` columns, or, with none, as a dense matrix.
+// `scratch` holds the bounds of the passes or the dense matrix.
+struct SpmmPlan {
+  int passes, width;
+  size_t bytes;  // of scratch
+  void* scratch;
 };
 
 struct UnembedArgs {
@@ -27,12 +37,21 @@ struct UnembedArgs {
   int counted;
   float* scratch;            // V * 64 floats per block when dlogits is null
   double* losses;            // one per block, summed by the caller in order
+  SpmmPlan product;
+};
+
+// Of the dense gradient, for W the larger operand's width, N tokens with padding and B blocks.
+struct OuterScratch {
+  float* panels;    // N * round_up(W, 16)
+  int* ptr;         // B * (W + 1)
+  uint16_t* token;  // N * W and a vector
+  float* val;       // N * W and a vector
 };
 
 struct Kernels {
   const char* name;
   void (*embed)(const Compressed& rows, const int* ids, View out);
-  void (*embed_backward)(View dout, const int* ids, float* grad, Panels shape, float* scratch);
+  void (*embed_backward)(View dout, const int* ids, float* grad, Panels shape, bool add, float* scratch);
   void (*positions)(const float* table, View out);
   void (*positions_backward)(View dout, float* dtable);
   void (*norm)(int kind, View x, const float* weight, const float* bias, View out, View stats);
@@ -40,9 +59,14 @@ struct Kernels {
                         float* dbias, float* scratch);
   void (*copy)(View x, View out, bool add);
   void (*sum)(View a, View b, View out);
-  void (*spmm)(const Compressed& rows, View x, const float* bias, View out, bool add);
-  // dense gradient in panels: grad[r, c] (+)= sum over tokens of a[r] * b[c]; rows of a may be mostly zero
-  void (*outer)(View a, View b, float* grad, Panels shape, bool add, float* panels, int* ptr, uint16_t* idx, float* val);
+  // out (+)= rows x + bias
+  SpmmPlan (*spmm_plan)(int rows, int columns, size_t nonzeros);
+  void (*spmm)(Compressed rows, View x, const float* bias, View out, bool add, SpmmPlan plan);
+  // dense gradient in panels: grad[r, c] (+)= sum over tokens of a[r] * b[c]; fastest where one is mostly zero
+  void (*outer)(View a, View b, float* grad, Panels shape, bool add, const OuterScratch& scratch);
+  // gradient at the entries of `rows`, in their order: grad[q] (+)= sum over tokens of x[row] * y[idx[q]]
+  void (*sddmm)(const Compressed& rows, int R, View x, View y, float* grad, bool add);
+  void (*embed_backward_kept)(View dout, const int* ids, const Compressed& rows, int R, float* grad, bool add);
   void (*bias_backward)(View dout, float* dbias);
   void (*nonlinearity)(int kind, View x, View out);
   void (*nonlinearity_backward)(int kind, View x, View dout, const KeptSet* kept, View dx, bool add);
@@ -58,14 +82,17 @@ struct Kernels {
                              View dk, View dv, float* dsinks);
   void (*add_rows)(View x, const float* table, const int* ids);
   void (*add_row)(View x, const float* row);
-  void (*add_rows_backward)(View dx, const int* ids, float* dtable, int skipped);
+  // places: of each token, twice the row to add to, plus 1 where it is the row's first; -1: none
+  void (*add_rows_backward)(View dx, const int* places, float* dtable);
   void (*unembed_loss)(const UnembedArgs& args);
   double (*sum_squares)(const float* x, size_t n);
   void (*adam_dense)(const AdamArgs& a, float* w, const float* g, float* m, float* v, size_t n);
-  // Adam of rows [r0, r1) of the primary orientation. `update` false recomputes the candidates of a step already taken.
-  // Returns the number of candidates.
-  int (*adam_rows)(const AdamArgs& a, const SparseParam& p, int r0, int r1, bool update, float threshold, int protect,
-                   float* row, Candidates out);
+  // Adam of rows [r0, r1) of the primary orientation, and which entries may survive the projection. `update` false: the
+  // candidates of a step already taken. `x` has room for the rows' values. Returns the number of candidates.
+  int (*adam_rows)(const AdamArgs& a, const SparseParam& p, int r0, int r1, bool update, int limit, int protect, float* x,
+                   Candidates out);
+  // The same for the stored entries alone, with the gradient of each; all are candidates.
+  int (*adam_kept)(const AdamArgs& a, const SparseParam& p, int r0, int r1, int protect, Candidates out);
 };
 
 const Kernels* kernels_avx512();

@@ -19,6 +19,7 @@ export interface ConfigFlags {
   readonly seed?: number;
   readonly steps?: number;
   readonly density?: number;
+  readonly denseGradEvery?: number;
 }
 
 export interface TrainSettings {
@@ -81,7 +82,9 @@ function parseValue(text: string): unknown {
   }
 }
 
-function flagSettings({ task, seed, steps, density }: ConfigFlags): TrainOverrides {
-  const training = { ...(steps === undefined ? {} : { steps }), ...(density === undefined ? {} : { density }) };
+function flagSettings({ task, seed, ...flags }: ConfigFlags): TrainOverrides {
+  const { steps, density, denseGradEvery } = flags;
+  const given = Object.entries({ steps, density, denseGradEvery }).filter(([, value]) => value !== undefined);
+  const training = Object.fromEntries(given);
   return { ...(task === undefined ? {} : { task }), ...(seed === undefined ? {} : { seed }), training };
 }

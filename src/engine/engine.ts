@@ -81,6 +81,16 @@ export interface AdamStep {
   readonly protect?: Protect | undefined;
   /** j: how many entries of each protected row or column are kept first, within `keep`. */
   readonly minPerNeuron?: number | undefined;
+  /**
+   * How many steps the gradient of an entry that is zero stands for: m = beta1^gap m + (1 - beta1^gap) g, and v alike.
+   * Default 1. Sparse parameters only, as the next.
+   */
+  readonly gap?: number | undefined;
+  /**
+   * A step of the nonzero entries alone: the others keep their moments and stay zero. The moments of an entry that
+   * becomes zero are multiplied by these factors.
+   */
+  readonly keptOnly?: { readonly droppedM: number; readonly droppedV: number } | undefined;
 }
 
 export type NormKind = "rms" | "layer";
@@ -134,12 +144,16 @@ export interface Engine {
   clearGrads(params: readonly Param[]): void;
   /** Sum of squares of all gradient entries, in float64. */
   gradSumSquares(params: readonly Param[]): number;
+  /** The same at the nonzero entries alone, of a gradient of all entries. */
+  keptGradSumSquares(p: SparseParam): number;
   adam(p: Param, step: AdamStep): void;
 
   // ---- ops: forward and backward
   /** out[n] = table[ids[n]] */
   embed(table: SparseParam, ids: Int32Array, out: Activation): void;
   embedBackward(dout: Activation, ids: Int32Array, table: SparseParam): void;
+  /** The same at the nonzero entries alone; the gradient of the others is zero. Not both kinds between two clears. */
+  embedBackwardKept(dout: Activation, ids: Int32Array, table: SparseParam): void;
   /** out[b, t] = table[t]; the table is (block, P) */
   positions(table: DenseParam, out: Activation): void;
   positionsBackward(dout: Activation, table: DenseParam): void;
@@ -176,6 +190,8 @@ export interface Engine {
   linearBackwardInput(dout: Activation, w: SparseParam, dx: Activation, add: boolean): void;
   /** dW (+)= dout^T x, all entries */
   linearBackwardWeight(x: Activation, dout: Activation, w: SparseParam): void;
+  /** The same at the nonzero entries alone; the gradient of the others is zero. Not both kinds between two clears. */
+  linearBackwardWeightKept(x: Activation, dout: Activation, w: SparseParam): void;
   /** dbias (+)= sum over tokens of dout */
   biasBackward(dout: Activation, bias: DenseParam): void;
   nonlinearity(kind: Nonlinearity, x: Activation, out: Activation): void;

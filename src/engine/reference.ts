@@ -21,11 +21,12 @@ import { absTopKBackwardKernel, absTopKKernel } from "./ops/abs-topk.ts";
 import { addRowKernel, addRowsBackwardKernel, addRowsKernel } from "./ops/add-rows.ts";
 import { attentionBackwardKernel, attentionKernel } from "./ops/attention.ts";
 import { copyKernel, sumKernel } from "./ops/copy.ts";
-import { embedBackwardKernel, embedKernel } from "./ops/embed.ts";
+import { embedBackwardKeptKernel, embedBackwardKernel, embedKernel } from "./ops/embed.ts";
 import { gatherTokensBackwardKernel, gatherTokensKernel } from "./ops/gather-tokens.ts";
 import {
   biasBackwardKernel,
   linearBackwardInputKernel,
+  linearBackwardWeightKeptKernel,
   linearBackwardWeightKernel,
   linearKernel,
 } from "./ops/linear.ts";
@@ -162,6 +163,14 @@ export class ReferenceEngine implements Engine {
     return sum;
   }
 
+  keptGradSumSquares(p: SparseParam): number {
+    const s = stored(p);
+    const grad = s.field("grad");
+    let sum = 0;
+    for (let i = 0; i < grad.length; i++) if (s.value[i] !== 0) sum += grad[i]! * grad[i]!;
+    return sum;
+  }
+
   adam(p: Param, step: AdamStep): void {
     adamKernel(stored(p), step);
   }
@@ -170,6 +179,7 @@ export class ReferenceEngine implements Engine {
 
   readonly embed = embedKernel;
   readonly embedBackward = embedBackwardKernel;
+  readonly embedBackwardKept = embedBackwardKeptKernel;
   readonly positions = positionsKernel;
   readonly positionsBackward = positionsBackwardKernel;
   readonly norm = normKernel;
@@ -179,6 +189,7 @@ export class ReferenceEngine implements Engine {
   readonly linear = linearKernel;
   readonly linearBackwardInput = linearBackwardInputKernel;
   readonly linearBackwardWeight = linearBackwardWeightKernel;
+  readonly linearBackwardWeightKept = linearBackwardWeightKeptKernel;
   readonly biasBackward = biasBackwardKernel;
   readonly nonlinearity = nonlinearityKernel;
   readonly nonlinearityBackward = nonlinearityBackwardKernel;

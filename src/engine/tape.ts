@@ -14,8 +14,8 @@
 import { assert } from "../util/errors.ts";
 import type { Activation, Engine, KeptSet, Param, TokenShape } from "./engine.ts";
 
-/** Which gradients a backward pass computes. */
-export type Wants = "nothing" | "weights" | "inputs";
+/** Which gradients a backward pass computes; `kept`: of matrices, those of nonzero entries alone. */
+export type Wants = "nothing" | "weights" | "kept" | "inputs";
 
 interface Buffer {
   readonly handle: Activation;
@@ -42,7 +42,7 @@ interface View {
 
 export class Tape {
   readonly engine: Engine;
-  /** `nothing`: forward only. `inputs`: gradients of activations and masks. `weights`: of parameters too. */
+  /** `nothing`: forward only. `inputs`: gradients of activations and masks. `weights` and `kept`: of parameters too. */
   readonly wants: Wants;
   private readonly frozen: ReadonlySet<Param>;
   /** What each op allocated since the one before it was recorded. */
@@ -55,7 +55,7 @@ export class Tape {
   private readonly grads = new Map<Activation, Grad>();
   private readonly viewOf = new Map<Activation, { whole: Activation; start: number }>();
 
-  /** `frozen` parameters get no gradient even when `wants` is `weights`. */
+  /** `frozen` parameters get no gradient even when `wants` is `weights` or `kept`. */
   constructor(engine: Engine, wants: Wants, frozen: Iterable<Param> = []) {
     this.engine = engine;
     this.wants = wants;
@@ -68,7 +68,12 @@ export class Tape {
 
   /** Does the backward pass write a gradient of this parameter? */
   trains(p: Param): boolean {
-    return this.wants === "weights" && !this.frozen.has(p);
+    return (this.wants === "weights" || this.keptOnly) && !this.frozen.has(p);
+  }
+
+  /** Is the gradient of a matrix wanted at its nonzero entries alone? */
+  get keptOnly(): boolean {
+    return this.wants === "kept";
   }
 
   /** A result: lives until the reverse of the op recorded next has run, or until `free`. */

@@ -74,6 +74,8 @@ const optimizerSchema = z.strictObject({
   gradMode: z.enum(["normalise", "clip", "none"]),
   clipRms: positive,
   sparseBiases: z.boolean(),
+  /** Steps from one gradient of all entries to the next; 1 is exact (train/step.ts). */
+  denseGradEvery: count,
 });
 
 const loggingSchema = z.strictObject({
@@ -158,6 +160,7 @@ export const TRAIN_DEFAULTS: TrainConfig = {
     gradMode: "normalise",
     clipRms: 1,
     sparseBiases: true,
+    denseGradEvery: 1,
   },
   logging: { every: 10, evalEvery: 100, checkpointEvery: 500, evalTokens: 16_384, evalPairs: 128 },
 };

@@ -2,6 +2,15 @@
  * One step of sparse training (Gao et al. 2025, 2.1 and A.2; defaults as in their release): loss and gradients,
  * gradients scaled by their RMS, Adam, projection onto the largest weights, decoupled decay. The last three are one
  * fused call of the engine for each parameter.
+ *
+ * With `denseGradEvery` n over 1 only steps 0, n, 2n... compute the gradient of all entries of the matrices, the *dense*
+ * steps. This is an approximation that saves most of the work of very sparse training. The other steps
+ * - compute it at the nonzero entries and update those alone, so that nothing regrows; the projection keeps its rule;
+ * - estimate the RMS over all entries: of each matrix they take the sum of squares at its nonzero entries, times the
+ *   ratio of the two sums at the last dense step (after its projection, so that both are of the same entries).
+ * Moments stay consistent, so that the correction 1 - beta^t is right for every entry: at a dense step, an entry that is
+ * zero takes its gradient for that of all the steps since the last one. An entry that becomes zero in between goes back
+ * to the last dense step in that sense: its bias-corrected moments m / (1 - beta^t) stay what they are.
  */
 import type { Param, TokenShape } from "../engine/engine.ts";
 import { Tape } from "../engine/tape.ts";
@@ -22,6 +31,8 @@ export interface StepConfig extends Schedule {
   readonly clipRms: number;
   /** Project biases too (the paper) or leave them dense (the release). */
   readonly sparseBiases: boolean;
+  /** n: see `Stepper`. Default 1, which is exact. */
+  readonly denseGradEvery?: number | undefined;
 }
 
 /** Added to the RMS before dividing. */
@@ -37,8 +48,16 @@ export interface StepResult {
   readonly gradRms: number;
 }
 
+/** What a run with `denseGradEvery` over 1 needs, besides weights and moments, to go on as if it had not stopped. */
+export interface StepperState {
+  readonly lastDense: number;
+  /** Of each matrix, all gradient's sum of squares over that at nonzero entries, at the last dense step. */
+  readonly gradRatios: Readonly<Record<string, number>>;
+}
+
 interface Trained {
   readonly param: Param;
+  readonly alone: readonly [Param];
   readonly spec: ParamSpec;
   readonly size: number;
 }
@@ -50,17 +69,22 @@ export class Stepper {
   private readonly params: readonly Param[];
   private readonly frozen: readonly Param[];
   private readonly entries: number;
+  private lastDense: number | undefined;
+  private readonly gradRatios: Map<string, number>;
 
-  /** `only`: names of the parameters to train; default: all that the model trains. */
-  constructor(model: Model, config: StepConfig, only?: ReadonlySet<string>) {
+  /** `only`: names of the parameters to train; default: all that the model trains. `state`: of a run that goes on. */
+  constructor(model: Model, config: StepConfig, only?: ReadonlySet<string>, state?: StepperState) {
     this.model = model;
     this.config = config;
+    this.lastDense = state?.lastDense;
+    this.gradRatios = new Map(Object.entries(state?.gradRatios ?? {}));
     const trained: Trained[] = [];
     const frozen: Param[] = [];
     for (const spec of paramSpecs(model.config)) {
       const param = model.params.get(spec.name)!;
-      if (only ? only.has(spec.name) : spec.trained) trained.push({ param, spec, size: shapeSize(spec.shape) });
-      else frozen.push(param);
+      if (only ? only.has(spec.name) : spec.trained) {
+        trained.push({ param, alone: [param], spec, size: shapeSize(spec.shape) });
+      } else frozen.push(param);
     }
     this.trained = trained;
     this.params = trained.map((t) => t.param);
@@ -71,14 +95,19 @@ export class Stepper {
   /** Runs step i on a batch: ids and targets [B * T], targets -1 not counted. */
   step(i: number, ids: Int32Array, targets: Int32Array, tokens: TokenShape): StepResult {
     const { engine } = this.model;
-    const tape = new Tape(engine, "weights", this.frozen);
+    const dense = i % (this.config.denseGradEvery ?? 1) === 0 || this.lastDense === undefined;
+    const tape = new Tape(engine, dense ? "weights" : "kept", this.frozen);
     engine.clearGrads(this.params);
     const loss = nextTokenLoss(tape, this.model, ids, targets, tokens);
     tape.backward();
     tape.free();
-    const gradRms = Math.sqrt(engine.gradSumSquares(this.params) / this.entries);
+    const squares = dense ? engine.gradSumSquares(this.params) : this.estimatedSquares();
+    const gradRms = Math.sqrt(squares / this.entries);
     // A broken step must not reach the weights.
-    if (Number.isFinite(loss) && Number.isFinite(gradRms)) this.update(i, this.gradScale(gradRms));
+    if (Number.isFinite(loss) && Number.isFinite(gradRms)) {
+      this.update(i, this.gradScale(gradRms), dense);
+      if (dense) this.remember(i);
+    }
     return { loss, lr: lrAt(this.config, i), density: densityAt(this.config, i), gradRms };
   }
 
@@ -89,8 +118,39 @@ export class Stepper {
     return 1;
   }
 
-  private update(i: number, gradScale: number): void {
+  /** Over all entries, from gradients of the nonzero ones. */
+  private estimatedSquares(): number {
+    let sum = 0;
+    for (const { param, alone } of this.trained) {
+      sum += this.model.engine.gradSumSquares(alone) * (this.gradRatios.get(param.name) ?? 1);
+    }
+    return sum;
+  }
+
+  /** Notes what the steps up to the next dense one need of this one. */
+  private remember(i: number): void {
+    this.lastDense = i;
+    if ((this.config.denseGradEvery ?? 1) === 1) return;
+    const { engine } = this.model;
+    for (const { param, alone } of this.trained) {
+      if (param.kind !== "sparse") continue;
+      const kept = engine.keptGradSumSquares(param);
+      this.gradRatios.set(param.name, kept > 0 ? engine.gradSumSquares(alone) / kept : 1);
+    }
+  }
+
+  /** Undefined before the first dense step. */
+  state(): StepperState | undefined {
+    if (this.lastDense === undefined) return undefined;
+    return { lastDense: this.lastDense, gradRatios: Object.fromEntries(this.gradRatios) };
+  }
+
+  private update(i: number, gradScale: number, dense: boolean): void {
     const c = this.config;
+    const last = this.lastDense ?? i - 1;
+    const gap = (c.denseGradEvery ?? 1) > 1 ? i - last : 1;
+    const back = (beta: number): number => (1 - beta ** (last + 1)) / (1 - beta ** (i + 1));
+    const keptOnly = dense ? undefined : { droppedM: back(c.beta1), droppedV: back(c.beta2) };
     const lr = lrAt(c, i);
     const density = densityAt(c, i);
     for (const { param, spec, size } of this.trained) {
@@ -108,6 +168,8 @@ export class Stepper {
         keep: sparsified && k < size ? k : undefined,
         protect: spec.protect,
         minPerNeuron: spec.protect ? c.minPerNeuron : 0,
+        gap: param.kind === "sparse" && dense ? gap : 1,
+        keptOnly: param.kind === "sparse" ? keptOnly : undefined,
       });
     }
   }

@@ -28,7 +28,7 @@ import {
   type WeightSparsity,
   weightSparsity,
 } from "./statistics.ts";
-import { Stepper, type StepResult } from "./step.ts";
+import { Stepper, type StepperState, type StepResult } from "./step.ts";
 
 /** Sequences of a held-out batch: more only take memory. */
 const SAMPLE_ROWS = 16;
@@ -105,6 +105,8 @@ interface CheckpointEvent {
   readonly event: "checkpoint";
   readonly step: number;
   readonly cursor: CorpusCursor;
+  /** Absent when every step computes all gradients: then there is nothing to remember. */
+  readonly stepper?: StepperState;
 }
 
 export interface TrainReport {
@@ -128,6 +130,7 @@ export type TrainEvent = StepEvent | EvalEvent | CheckpointEvent | EndEvent;
 export interface ResumePoint {
   readonly step: number;
   readonly cursor: CorpusCursor;
+  readonly stepper?: StepperState;
 }
 
 /** Corpus tokens of the final held-out loss. */
@@ -153,12 +156,16 @@ export async function* train(
   const { steps, batch } = config.training;
   const { contextLength } = config.model;
   const stream = data.stream("train", resume?.cursor);
-  const stepper = new Stepper(model, stepConfigOf(config));
+  const stepper = new Stepper(model, stepConfigOf(config), undefined, resume?.stepper);
+  const checkpoint = (step: number): CheckpointEvent => {
+    const state = config.training.denseGradEvery > 1 ? stepper.state() : undefined;
+    return { event: "checkpoint", step, cursor: stream.cursor(), ...(state && { stepper: state }) };
+  };
   const evaluation = new Evaluation(model, data);
   for (let i = resume?.step ?? 0; i < steps; i++) {
     await breathe();
     if (signal?.aborted) {
-      yield { event: "checkpoint", step: i, cursor: stream.cursor() };
+      yield checkpoint(i);
       return;
     }
     const { ids, targets } = inputsAndTargets(stream.batch(batch, contextLength));
@@ -174,7 +181,7 @@ export async function* train(
     yield { event: "step", step, steps, tokens: step * batch * contextLength, ...result };
     if (step % config.logging.evalEvery === 0 && step < steps) yield evaluation.run(step);
     if (step % config.logging.checkpointEvery === 0 || step === steps) {
-      yield { event: "checkpoint", step, cursor: stream.cursor() };
+      yield checkpoint(step);
     }
   }
   yield { event: "end", report: report(model, data, stream.droppedDocuments) };

@@ -20,13 +20,13 @@ const RUNS = 30;
 
 const around = (...sizes: number[]) => fc.constantFrom(...sizes.flatMap((size) => [size - 1, size, size + 1]));
 
-/** Mostly small and odd; sometimes at the edges of vectors (16), token blocks (64) and panels (128). */
+/** Mostly small and odd; sometimes at the edges of vectors (16), token blocks (64), panels (128) and beyond groups (256). */
 const dimsArbitrary: fc.Arbitrary<Dims> = fc.record({
   seed: fc.nat(),
   batch: fc.integer({ min: 1, max: 3 }),
   length: fc.oneof(fc.integer({ min: 1, max: 40 }), around(16, 32, 64)),
-  width: fc.oneof(fc.integer({ min: 1, max: 40 }), around(16, 64, 128)),
-  other: fc.oneof(fc.integer({ min: 1, max: 40 }), around(16, 64, 128)),
+  width: fc.oneof(fc.integer({ min: 1, max: 40 }), around(16, 64, 128), fc.constant(277)),
+  other: fc.oneof(fc.integer({ min: 1, max: 40 }), around(16, 64, 128), fc.constant(277)),
   heads: fc.integer({ min: 1, max: 3 }),
   headWidth: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constantFrom(16, 32)),
   fraction: fc.oneof(fc.constantFrom(0, 0.25, 1), fc.double({ min: 0, max: 1, noNaN: true })),
@@ -38,6 +38,7 @@ const optionsArbitrary = fc.record({
   padded: fc.boolean(),
   alsoDirect: fc.boolean(),
   passes: fc.constantFrom(1, 2),
+  wants: fc.constantFrom("weights" as const, "kept" as const),
 });
 
 function compare(actual: Evaluation, expected: Evaluation, exact: boolean): void {

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { AdamStep, Engine, Param, Protect } from "../../src/engine/engine.ts";
+import type { AdamStep, Engine, Param, Protect, SparseParam } from "../../src/engine/engine.ts";
 import { ReferenceEngine } from "../../src/engine/reference.ts";
 import { Rng } from "../../src/util/rng.ts";
 import { expectClose, expectSameBytes } from "../support/close.ts";
@@ -41,7 +41,7 @@ const stepArbitrary = fc.record({
   cols: fc.integer({ min: 1, max: 40 }),
   kind: fc.constantFrom("sparse" as const, "matrix" as const, "vector" as const),
   protect: fc.constantFrom<Protect>("row", "col", null),
-  minPerNeuron: fc.integer({ min: 0, max: 5 }),
+  minPerNeuron: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.constantFrom(16, 17, 64)),
   keeps: fc.array(fc.oneof(fc.constantFrom(0, 1), fc.double({ min: 0, max: 1, noNaN: true })), {
     minLength: 1,
     maxLength: 6,
@@ -78,6 +78,8 @@ for (const subject of natives) {
           keep: rng.bool(0.1) ? undefined : rng.bool(0.1) ? size + 3 : Math.floor(fraction * size),
           protect: kind === "sparse" ? protect : null,
           minPerNeuron: kind === "sparse" ? minPerNeuron : 0,
+          gap: kind === "sparse" ? rng.int(1, 3) : 1,
+          keptOnly: kind === "sparse" && rng.bool(0.4) ? { droppedM: 0.5, droppedV: 0.25 } : undefined,
         };
         const grad = rng.bool(0.2) ? null : draw();
         for (const { e, p } of both) {
@@ -94,6 +96,10 @@ for (const subject of natives) {
           expectClose(a, b, `${field} after step ${i}`, { abs: 1e-6, rel: 1e-5 });
           // From the same bytes again, so that rounding does not add up to another choice between near equals.
           engine.writeParam(both[0]!.p, field, b);
+        }
+        if (kind === "sparse") {
+          const kept = both.map(({ e, p }) => e.keptGradSumSquares(p as SparseParam));
+          expectClose([kept[0]!], [kept[1]!], "sum of squares at nonzero entries", { abs: 0, rel: 1e-6 });
         }
         expectClose([engine.gradSumSquares([both[0]!.p])], [oracle.gradSumSquares([both[1]!.p])], "sum of squares", {
           abs: 0,

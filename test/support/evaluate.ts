@@ -44,6 +44,8 @@ export interface EvaluateOptions {
   readonly alsoDirect?: boolean;
   /** Backward passes without clearing: weight gradients must add up. */
   readonly passes?: number;
+  /** Gradients of all entries of matrices (the default), or of the nonzero ones. */
+  readonly wants?: "weights" | "kept";
 }
 
 /** Sum of x * coefficients; coefficients row-major like x. A loss: it starts the backward pass. */
@@ -88,7 +90,7 @@ export function evaluate(engine: Engine, instance: OpInstance, options: Evaluate
   for (let pass = 0; pass < (options.passes ?? 1); pass++) {
     const coefficients = Rng.of("coefficients");
     const draw = (n: number) => Float32Array.from({ length: n }, () => coefficients.normal());
-    const tape = new Tape(engine, "weights");
+    const tape = new Tape(engine, options.wants ?? "weights");
     const inputs = instance.inputs.map((spec) => {
       const x = tape.keep(tape.alloc(spec.tokens, spec.width));
       engine.write(x, spec.values);

@@ -60,6 +60,26 @@ function linearCase(bias: boolean, protect: Protect): OpCase {
   });
 }
 
+/** Both operands of the weight's gradient, one or none are mostly zero: each is computed in its own way. */
+function cutLinearCase(cutInput: boolean, cutOutput: boolean, protect: Protect): OpCase {
+  const cut = [cutInput && "input", cutOutput && "output"].filter(Boolean).join(" and ");
+  return opCase(`linear with zeros in ${cut} (${protect ?? "unprotected"})`, (m) => {
+    const { width, other } = m.dims;
+    const constant = (size: number, draw: () => number) =>
+      m.input(size, { differentiable: false, values: Float32Array.from({ length: m.count * size }, draw) });
+    /** Three quarters of the entries become zero, and so do their gradients. */
+    const zeros = (size: number) => [constant(size, () => 0), constant(size, () => (m.rng.bool(0.75) ? 1 : 0))];
+    return {
+      inputs: [m.input(width), ...zeros(width), ...zeros(other)],
+      params: [m.sparse("w", [other, width], protect)],
+      run: (tape, [x, x0, xAt, y0, yAt], [w]) => {
+        const y = ops.linear(tape, cutInput ? ops.patch(tape, x!, x0!, xAt!) : x!, sparseOf(w), null);
+        return single(cutOutput ? ops.patch(tape, y, y0!, yAt!) : y);
+      },
+    };
+  });
+}
+
 function absTopKCase(inPlace: boolean): OpCase {
   return opCase(
     `absTopK${inPlace ? " in place" : ""}`,
@@ -169,6 +189,10 @@ export const opCases: readonly OpCase[] = [
   linearCase(false, "row"),
   linearCase(true, "col"),
   linearCase(true, null),
+  cutLinearCase(true, false, "row"),
+  cutLinearCase(false, true, "row"),
+  cutLinearCase(false, true, "col"),
+  cutLinearCase(true, true, "col"),
   opCase("views", (m) => {
     const { width, other } = m.dims;
     return {

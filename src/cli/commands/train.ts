@@ -60,6 +60,12 @@ export function register(command: Command, out: Output): void {
         `fraction of weights that stay, such as 1/64 (default: the task's, else ${fraction(training.density)})`,
       ).argParser(realNumber("--density")),
     )
+    .addOption(
+      new Option(
+        "--dense-grad-every <n>",
+        `gradients of all weights every n steps, between them of nonzero ones alone: faster, an approximation (default: ${training.denseGradEvery}, exact)`,
+      ).argParser(wholeNumber("--dense-grad-every", 1)),
+    )
     .addOption(new Option("--config <file>", "settings as JSON, nested like the config.json of a run"))
     .addOption(new Option("--set <key=value>", "one setting; may be given several times").argParser(collect));
   engineOptions(command);
@@ -67,7 +73,7 @@ export function register(command: Command, out: Output): void {
     .addOption(new Option("--force", "replace the run that is there"))
     .addOption(
       new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([
-        ...["task", "out", "config", "set", "seed", "steps", "density", "force"],
+        ...["task", "out", "config", "set", "seed", "steps", "density", "denseGradEvery", "force"],
       ]),
     )
     .addHelpText("after", `${EXAMPLES}\n\n${settingsHelp()}`)
@@ -150,7 +156,7 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
   try {
     if (from === undefined) writer.tokenizer(JSON.parse(tokenizerToJson(data.tokenizer)) as object);
     else writeMoments(model, from.moments);
-    const resume = from && { step: from.step, cursor: from.state.cursor as unknown as ResumePoint["cursor"] };
+    const resume = from && ({ ...from.state, step: from.step } as unknown as ResumePoint);
     tellStart(job, model, from?.step ?? 0);
     let kept = from?.step ?? 0;
     let report: TrainReport | undefined;
@@ -172,8 +178,8 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
           log.eval(event);
           break;
         case "checkpoint": {
-          const { step, cursor } = event;
-          const state = { cursor: { ...cursor } };
+          const { step, cursor, stepper } = event;
+          const state = { cursor: { ...cursor }, ...(stepper && { stepper: { ...stepper } }) };
           const ref = writer.checkpoint({ step, model: model.store(), moments: readMoments(model), state });
           out.event({ event: "checkpoint", step, path: ref.dir });
           kept = step;

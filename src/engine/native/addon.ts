@@ -44,6 +44,7 @@ export interface Addon {
   clearSparse(p: S): void;
   squaresDense(c: C, p: D): number;
   squaresSparse(c: C, p: S): number;
+  squaresKept(c: C, p: S): number;
   adamDense(
     c: C,
     p: D,
@@ -56,7 +57,7 @@ export interface Addon {
     correction2: number,
     decay: number,
     keep: number,
-  ): void;
+  ): boolean;
   adamSparse(
     c: C,
     p: S,
@@ -70,9 +71,15 @@ export interface Addon {
     decay: number,
     keep: number,
     protect: number,
+    gap1: number,
+    gap2: number,
+    keptOnly: boolean,
+    droppedM: number,
+    droppedV: number,
   ): boolean;
   embed(c: C, table: S, ids: Int32Array, out: A): void;
   embedBackward(c: C, dout: A, ids: Int32Array, table: S): boolean;
+  embedBackwardKept(c: C, dout: A, ids: Int32Array, table: S): boolean;
   positions(c: C, table: D, out: A): void;
   positionsBackward(c: C, dout: A, table: D): void;
   norm(c: C, kind: number, x: A, weight: D, bias: D | null, out: A, stats: A): void;
@@ -90,9 +97,10 @@ export interface Addon {
   ): boolean;
   copy(c: C, x: A, out: A, add: boolean): void;
   sum(c: C, a: A, b: A, out: A): void;
-  linear(c: C, x: A, w: S, bias: D | null, out: A): void;
-  linearBackwardInput(c: C, dout: A, w: S, dx: A, add: boolean): void;
+  linear(c: C, x: A, w: S, bias: D | null, out: A): boolean;
+  linearBackwardInput(c: C, dout: A, w: S, dx: A, add: boolean): boolean;
   linearBackwardWeight(c: C, x: A, dout: A, w: S): boolean;
+  linearBackwardWeightKept(c: C, x: A, dout: A, w: S): boolean;
   biasBackward(c: C, dout: A, bias: D): void;
   nonlinearity(c: C, kind: number, x: A, out: A): void;
   nonlinearityBackward(c: C, kind: number, x: A, dout: A, kept: KeptRef | null, dx: A, add: boolean): void;
@@ -121,7 +129,7 @@ export interface Addon {
   ): boolean;
   addRows(c: C, x: A, table: D, ids: Int32Array): void;
   addRow(c: C, x: A, row: D): void;
-  addRowsBackward(c: C, dx: A, ids: Int32Array, table: D): void;
+  addRowsBackward(c: C, dx: A, ids: Int32Array, table: D): boolean;
   gatherTokens(x: A, index: Int32Array, out: A): void;
   gatherTokensBackward(dout: A, index: Int32Array, dx: A): void;
   pairLoss(logits: A, right: Int32Array, wrong: Int32Array, dlogits: A | null, losses: Float32Array): void;

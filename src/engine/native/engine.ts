@@ -213,28 +213,35 @@ class NativeEngine implements Engine {
     return total;
   }
 
+  keptGradSumSquares(p: SparseParam): number {
+    return this.addon.squaresKept(this.context, spa(p));
+  }
+
   adam(p: Param, s: AdamStep): void {
     const decay = s.weightDecay * s.lr;
     const keep = s.keep ?? -1;
     if (p.kind === "dense") {
-      this.addon.adamDense(
-        this.context,
-        den(p),
-        s.gradScale,
-        s.lr,
-        s.beta1,
-        s.beta2,
-        s.eps,
-        s.correction1,
-        s.correction2,
-        decay,
-        keep,
+      enough(
+        this.addon.adamDense(
+          this.context,
+          den(p),
+          s.gradScale,
+          s.lr,
+          s.beta1,
+          s.beta2,
+          s.eps,
+          s.correction1,
+          s.correction2,
+          decay,
+          keep,
+        ),
       );
       return;
     }
     const minPerNeuron = s.minPerNeuron ?? 0;
     assert(minPerNeuron <= MOST_PROTECTED, `minPerNeuron ${minPerNeuron} is over ${MOST_PROTECTED}`);
     const protect = s.protect ?? null;
+    const gap = s.gap ?? 1;
     assert(
       keep < 0 || minPerNeuron === 0 || protect === (p as NativeSparse).protect,
       `${p.name}: made for protect ${(p as NativeSparse).protect}, stepped with ${protect}`,
@@ -253,6 +260,11 @@ class NativeEngine implements Engine {
         decay,
         keep,
         minPerNeuron,
+        s.beta1 ** gap,
+        s.beta2 ** gap,
+        s.keptOnly !== undefined,
+        s.keptOnly?.droppedM ?? 1,
+        s.keptOnly?.droppedV ?? 1,
       ),
     );
   }
@@ -263,6 +275,10 @@ class NativeEngine implements Engine {
 
   embedBackward(dout: Activation, ids: Int32Array, table: SparseParam): void {
     enough(this.addon.embedBackward(this.context, act(dout), ids, spa(table)));
+  }
+
+  embedBackwardKept(dout: Activation, ids: Int32Array, table: SparseParam): void {
+    enough(this.addon.embedBackwardKept(this.context, act(dout), ids, spa(table)));
   }
 
   positions(table: DenseParam, out: Activation): void {
@@ -320,15 +336,19 @@ class NativeEngine implements Engine {
   }
 
   linear(x: Activation, w: SparseParam, bias: DenseParam | null, out: Activation): void {
-    this.addon.linear(this.context, act(x), spa(w), denOrNull(bias), act(out));
+    enough(this.addon.linear(this.context, act(x), spa(w), denOrNull(bias), act(out)));
   }
 
   linearBackwardInput(dout: Activation, w: SparseParam, dx: Activation, add: boolean): void {
-    this.addon.linearBackwardInput(this.context, act(dout), spa(w), act(dx), add);
+    enough(this.addon.linearBackwardInput(this.context, act(dout), spa(w), act(dx), add));
   }
 
   linearBackwardWeight(x: Activation, dout: Activation, w: SparseParam): void {
     enough(this.addon.linearBackwardWeight(this.context, act(x), act(dout), spa(w)));
+  }
+
+  linearBackwardWeightKept(x: Activation, dout: Activation, w: SparseParam): void {
+    enough(this.addon.linearBackwardWeightKept(this.context, act(x), act(dout), spa(w)));
   }
 
   biasBackward(dout: Activation, bias: DenseParam): void {
@@ -442,7 +462,7 @@ class NativeEngine implements Engine {
   }
 
   addRowsBackward(dx: Activation, ids: Int32Array, table: DenseParam): void {
-    this.addon.addRowsBackward(this.context, act(dx), ids, den(table));
+    enough(this.addon.addRowsBackward(this.context, act(dx), ids, den(table)));
   }
 
   gatherTokens(x: Activation, index: Int32Array, out: Activation): void {

@@ -9,7 +9,9 @@ export function embed(tape: Tape, table: SparseParam, ids: Int32Array, tokens: T
   tape.engine.embed(table, ids, out);
   if (tape.trains(table)) {
     tape.record(() => {
-      if (tape.hasGrad(out)) tape.engine.embedBackward(tape.grad(out), ids, table);
+      if (!tape.hasGrad(out)) return;
+      if (tape.keptOnly) tape.engine.embedBackwardKept(tape.grad(out), ids, table);
+      else tape.engine.embedBackward(tape.grad(out), ids, table);
     });
   }
   return out;
@@ -36,4 +38,9 @@ export function embedBackwardKernel(dout: Activation, ids: Int32Array, table: Sp
     const from = dy.offset + n * dy.stride;
     for (let c = 0; c < dy.width; c++) grad[to + c]! += dy.data[from + c]!;
   }
+}
+
+export function embedBackwardKeptKernel(dout: Activation, ids: Int32Array, table: SparseParam): void {
+  embedBackwardKernel(dout, ids, table);
+  sparse(table, null, null).clearUnkeptGrad();
 }

@@ -1,4 +1,4 @@
-/** Linear maps with sparse weights (O, I): y = x W^T + bias. The weight's gradient is dense. */
+/** Linear maps with sparse weights (O, I): y = x W^T + bias. The weight's gradient is dense, or at its nonzero entries. */
 import type { Activation, DenseParam, SparseParam } from "../engine.ts";
 import { dense, matrix, matrixOf, sparse } from "../reference/storage.ts";
 import type { Tape } from "../tape.ts";
@@ -13,10 +13,17 @@ export function linear(tape: Tape, x: Activation, w: SparseParam, bias: DensePar
     const dout = tape.grad(out);
     const { dx, add } = tape.gradTarget(x);
     engine.linearBackwardInput(dout, w, dx, add);
-    if (tape.trains(w)) engine.linearBackwardWeight(x, dout, w);
+    weightGradient(tape, x, dout, w);
     if (bias && tape.trains(bias)) engine.biasBackward(dout, bias);
   });
   return out;
+}
+
+/** Of all entries, or of the nonzero ones when the tape wants no more. */
+export function weightGradient(tape: Tape, x: Activation, dout: Activation, w: SparseParam): void {
+  if (!tape.trains(w)) return;
+  if (tape.keptOnly) tape.engine.linearBackwardWeightKept(x, dout, w);
+  else tape.engine.linearBackwardWeight(x, dout, w);
 }
 
 export function linearKernel(x: Activation, w: SparseParam, bias: DenseParam | null, out: Activation): void {
@@ -70,6 +77,11 @@ export function linearBackwardWeightKernel(x: Activation, dout: Activation, w: S
     const to = o * width;
     for (let i = 0; i < width; i++) grad[to + i]! += sums[i]!;
   }
+}
+
+export function linearBackwardWeightKeptKernel(x: Activation, dout: Activation, w: SparseParam): void {
+  linearBackwardWeightKernel(x, dout, w);
+  sparse(w, null, null).clearUnkeptGrad();
 }
 
 export function biasBackwardKernel(dout: Activation, bias: DenseParam): void {

@@ -4,6 +4,7 @@ import { assert } from "../../util/errors.ts";
 import type { Activation, DenseParam, SparseParam, UnembedLoss } from "../engine.ts";
 import { checkIds, dense, denseTable, matrix, matrixOf, sparse } from "../reference/storage.ts";
 import type { Tape } from "../tape.ts";
+import { weightGradient } from "./linear.ts";
 
 interface NextTokenLoss {
   readonly x: Activation;
@@ -26,7 +27,7 @@ export function unembedLoss(tape: Tape, args: NextTokenLoss): number {
     tape.record(() => {
       const { dx, add } = tape.gradTarget(x);
       engine.linearBackwardInput(dlogits, unembed, dx, add);
-      if (tape.trains(unembed)) engine.linearBackwardWeight(x, dlogits, unembed);
+      weightGradient(tape, x, dlogits, unembed);
       if (logitsBias && tape.trains(logitsBias)) engine.biasBackward(dlogits, logitsBias);
       if (bigram && tape.trains(bigram)) engine.addRowsBackward(dlogits, tokens, bigram);
     });

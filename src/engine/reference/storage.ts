@@ -140,6 +140,12 @@ export class StoredSparse extends Stored implements SparseParam {
     return this.rows;
   }
 
+  /** Zeroes the gradient where the value is zero. */
+  clearUnkeptGrad(): void {
+    const grad = this.gradToAdd();
+    for (let i = 0; i < grad.length; i++) if (this.value[i] === 0) grad[i] = 0;
+  }
+
   override changed(): void {
     this.stale = true;
   }

@@ -1,0 +1,17 @@
+// Token-local work waits here. What such an op does to a block of tokens needs only that block of its operands, so ops that
+// follow each other run block by block, while the block is in cache, and in one round of the pool. Order within a block is
+// the order of the calls: results are the same as without waiting. Everything else flushes first.
+//
+// One queue for each thread that calls the addon.
+#pragma once
+#include <stddef.h>
+
+typedef void (*BlockFn)(const void* closure, int block);
+// `closure` (trivially copyable) is copied. It may hold addresses of activations and parameters: who frees or changes one by
+// other means flushes first.
+void queue_local(int blocks, BlockFn fn, const void* closure, size_t bytes);
+// Aligned memory that lives until the next flush, uninitialised; null when there is none. May flush to make room.
+void* queue_scratch(size_t bytes);
+void queue_flush();
+// Runs every op at once, so that each can be timed.
+void queue_eager(bool eager);
