@@ -44,7 +44,7 @@ async function trial(
   const params = initParams(c.model, 1);
   writeWeights(setup.weights!, c, params);
   const model = new Model(engine, { config: c.model, params });
-  const stepper = new Stepper(model, stepConfig(c, density, LR));
+  const stepper = new Stepper(model, stepConfig(c, density, { lr: LR }));
   const peer = await startPeer(python, c, density, { ...setup, lr: LR });
   try {
     for (let i = 0; i < STEPS; i++) {

@@ -6,6 +6,7 @@ import type { StepConfig } from "../src/train/step.ts";
 import { inputError } from "../src/util/errors.ts";
 import { nearest } from "../src/util/nearest.ts";
 import { Rng } from "../src/util/rng.ts";
+import { cycleOf, type Mode } from "./mode.ts";
 
 export interface Case {
   readonly name: string;
@@ -17,7 +18,7 @@ export interface Case {
   readonly minPerNeuron: number;
 }
 
-interface Sizes {
+export interface Sizes {
   readonly width: number;
   readonly layers: number;
   readonly vocabSize: number;
@@ -26,7 +27,7 @@ interface Sizes {
 }
 
 /** Heads of 16, four neurons a channel, biases, sinks, trained bigram table, AbsTopK 1/4 at the eight node sites. */
-function released(name: string, sizes: Sizes, densities: readonly number[]): Case {
+export function released(name: string, sizes: Sizes, densities: readonly number[]): Case {
   const { width, layers, vocabSize, length, batch } = sizes;
   const model = checkModelConfig({
     vocabSize,
@@ -85,7 +86,11 @@ export function findCase(name: string): Case {
 }
 
 /** The released recipe at a density that holds from the first step on, and a rate that does not change. */
-export function stepConfig(c: Case, density: number, lr = 2e-3): StepConfig {
+export function stepConfig(
+  c: Case,
+  density: number,
+  { lr = 2e-3, mode = "exact" }: { readonly lr?: number | undefined; readonly mode?: Mode | undefined } = {},
+): StepConfig {
   return {
     steps: 1_000_000_000,
     lr,
@@ -103,6 +108,7 @@ export function stepConfig(c: Case, density: number, lr = 2e-3): StepConfig {
     gradMode: "normalise",
     clipRms: 1,
     sparseBiases: true,
+    denseGradEvery: cycleOf(mode),
   };
 }
 

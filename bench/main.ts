@@ -3,18 +3,47 @@ import { availableParallelism, cpus, loadavg } from "node:os";
 import { createEngine } from "../src/engine/select.ts";
 import { SparseError } from "../src/util/errors.ts";
 import { checkAgreement } from "./agreement.ts";
+import type { Case } from "./cases.ts";
 import { compare, type Result } from "./compare.ts";
+import { measureLimits } from "./limits.ts";
+import type { Mode } from "./mode.ts";
 import { profile } from "./ops.ts";
-import { type Options, parseOptions, USAGE } from "./options.ts";
-import { compareTable, densityText, opsTable } from "./render.ts";
+import { type Command, type Options, parseOptions, USAGE } from "./options.ts";
+import { comparePruning } from "./pruning.ts";
+import {
+  compareTable,
+  densityText,
+  limitsTable,
+  opsTable,
+  pruningTable,
+  scalingTable,
+  versionsTable,
+} from "./render.ts";
+import { drawScaling, measureScaling } from "./scaling.ts";
 import { findTorch, SLOW_BLAS, TORCH_MISSING } from "./sides.ts";
+import { compareIsas, compareThreads } from "./versions.ts";
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
+const printLines = (results: readonly object[]): void => {
+  for (const result of results) print(JSON.stringify(result));
+};
 
 function machine(): string {
   const load = loadavg()[0]!.toFixed(1);
   return `${cpus()[0]?.model.trim() ?? "unknown CPU"}, ${availableParallelism()} cores, load ${load} before the start`;
+}
+
+/** What to measure: every case at every density in every mode. `lowest`: only the case's lowest density unless given. */
+function* plan(options: Options, lowest = false): Generator<{ c: Case; density: number; mode: Mode }> {
+  for (const c of options.cases) {
+    for (const density of options.densities ?? (lowest ? c.densities.slice(-1) : c.densities)) {
+      for (const mode of options.modes) {
+        say(`${c.name} at density ${densityText(density)}, ${mode} ...`);
+        yield { c, density, mode };
+      }
+    }
+  }
 }
 
 async function comparison(options: Options): Promise<void> {
@@ -28,13 +57,10 @@ async function comparison(options: Options): Promise<void> {
     say("Both sides compute the same step (losses and weights of 8 steps on a small model).");
   }
   const results: Result[] = [];
-  for (const c of options.cases) {
-    for (const density of options.densities ?? c.densities) {
-      say(`${c.name} at density ${densityText(density)} ...`);
-      const result = await compare(c, density, options, python);
-      results.push(result);
-      if (options.json) print(JSON.stringify(result));
-    }
+  for (const { c, density, mode } of plan(options)) {
+    const result = await compare(c, density, mode, options, python);
+    results.push(result);
+    if (options.json) printLines([result]);
   }
   if (!options.json) print(compareTable(results));
   const first = results.find((r) => r.torch !== null);
@@ -43,21 +69,59 @@ async function comparison(options: Options): Promise<void> {
   if (!results.every((r) => r.blasFast !== false)) say(SLOW_BLAS);
 }
 
-function ops(options: Options): void {
-  const { engine } = createEngine({ engine: "native", threads: options.threads });
-  for (const c of options.cases) {
-    for (const density of options.densities ?? c.densities) {
-      const result = profile(engine, c, density, options);
+const COMMANDS: Record<Command, (options: Options) => Promise<void>> = {
+  compare: comparison,
+  ops: async (options) => {
+    const { engine } = createEngine({ engine: "native", threads: options.threads });
+    for (const { c, density, mode } of plan(options)) {
+      const result = profile(engine, c, density, mode, options);
       print(options.json ? JSON.stringify(result) : `${opsTable(result)}\n`);
     }
-  }
-}
+  },
+  pruning: async (options) => {
+    say(machine());
+    const results = [];
+    for (const { c, density } of plan(options, true)) results.push(await comparePruning(c, density, options));
+    if (options.json) printLines(results);
+    else print(pruningTable(results));
+  },
+  threads: async (options) => {
+    say(machine());
+    const results = [];
+    for (const { c, density, mode } of plan(options, true)) {
+      results.push(...(await compareThreads(c, density, mode, options)));
+    }
+    if (options.json) printLines(results);
+    else print(versionsTable(results));
+  },
+  isa: async (options) => {
+    say(machine());
+    const results = [];
+    for (const { c, density, mode } of plan(options, true)) {
+      results.push(...(await compareIsas(c, density, mode, options)));
+    }
+    if (options.json) printLines(results);
+    else print(versionsTable(results));
+  },
+  scaling: async (options) => {
+    say(machine());
+    const points = await measureScaling(options, say);
+    if (options.json) printLines(points);
+    else print(scalingTable(points));
+    for (const file of drawScaling(points, options.out)) say(`wrote ${file}`);
+  },
+  limits: async (options) => {
+    say(machine());
+    const results = measureLimits(options);
+    if (options.json) printLines(results);
+    else print(limitsTable(results));
+  },
+};
 
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2), availableParallelism());
   if (options.help) print(USAGE);
-  else if (options.command === "ops") ops(options);
-  else await comparison(options);
+  else await COMMANDS[options.command](options);
 }
 
 try {

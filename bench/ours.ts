@@ -3,41 +3,50 @@ import { createInterface } from "node:readline";
 import { createEngine } from "../src/engine/select.ts";
 import { Model } from "../src/model/model.ts";
 import { initParams } from "../src/model/names.ts";
+import { weightSparsity } from "../src/train/statistics.ts";
 import { Stepper } from "../src/train/step.ts";
 import { assert } from "../src/util/errors.ts";
-import { type Case, findCase, stepConfig } from "./cases.ts";
-import type { StepAnswer } from "./sides.ts";
+import type { StepAnswer } from "./alternate.ts";
+import { type Batch, batchOf, stepConfig } from "./cases.ts";
+import { PruningStep } from "./pruning-step.ts";
+import type { Init } from "./sides.ts";
 
-interface Init {
-  readonly name: string;
-  readonly density: number;
-  readonly threads: number;
-}
+/** Training steps before a model is pruned: it has its density from the first on. */
+const PRUNED_AFTER = 3;
 
 class Ours {
   readonly info: { readonly isa: string; readonly threads: number };
-  private readonly benchCase: Case;
-  private readonly stepper: Stepper;
-  private done = 0;
+  private readonly model: Model;
+  private readonly run: (batch: Batch) => number;
 
-  constructor({ name, density, threads }: Init) {
+  constructor({ case: c, density, threads, mode, work }: Init) {
     const { engine } = createEngine({ engine: "native", threads });
-    const { isa } = engine.info;
-    this.info = { isa, threads };
-    this.benchCase = findCase(name);
-    const config = this.benchCase.model;
-    const model = new Model(engine, { config, params: initParams(config, 0) });
-    this.stepper = new Stepper(model, stepConfig(this.benchCase, density));
+    this.info = { isa: engine.info.isa, threads };
+    this.model = new Model(engine, { config: c.model, params: initParams(c.model, 0) });
+    const stepper = new Stepper(this.model, stepConfig(c, density, { mode }));
+    let done = 0;
+    const train = ({ ids, targets }: Batch): number => stepper.step(done++, ids, targets, c.tokens).loss;
+    if (work === "pruning") {
+      for (let i = 0; i < PRUNED_AFTER; i++) train(batchOf(c, i));
+      const pruning = new PruningStep(this.model, c.tokens);
+      this.run = ({ ids }) => pruning.step(ids);
+    } else {
+      this.run = train;
+    }
   }
 
   step(ids: readonly number[], targets: readonly number[]): StepAnswer {
-    const batch = [Int32Array.from(ids), Int32Array.from(targets)] as const;
+    const batch = { ids: Int32Array.from(ids), targets: Int32Array.from(targets) };
     const cpu = process.cpuUsage();
     const start = performance.now();
-    const { loss } = this.stepper.step(this.done++, ...batch, this.benchCase.tokens);
+    const loss = this.run(batch);
     const ms = performance.now() - start;
     const { user, system } = process.cpuUsage(cpu);
     return { ms, cpuMs: (user + system) / 1000, loss };
+  }
+
+  size(): { nonzeros: number; bytes: number } {
+    return { nonzeros: weightSparsity(this.model).nonzeros, bytes: this.model.engine.memoryBytes() };
   }
 }
 
@@ -48,13 +57,13 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (request.cmd === "init") {
     ours = new Ours(request);
     answer = ours.info;
-  } else if (request.cmd === "step") {
-    assert(ours, "a step before init");
-    answer = ours.step(request.ids, request.targets);
   } else if (request.cmd === "peak") {
     answer = { peakMb: process.resourceUsage().maxRSS / 1024 };
   } else {
-    throw new Error(`unknown command ${request.cmd}`);
+    assert(ours, `${request.cmd} before init`);
+    if (request.cmd === "step") answer = ours.step(request.ids, request.targets);
+    else if (request.cmd === "size") answer = ours.size();
+    else throw new Error(`unknown command ${request.cmd}`);
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

@@ -1,6 +1,12 @@
 /** Results as text. */
+
+import { round } from "./alternate.ts";
 import type { Result } from "./compare.ts";
+import type { LimitsResult } from "./limits.ts";
 import type { OpsResult } from "./ops.ts";
+import type { PruningResult } from "./pruning.ts";
+import type { ScalingPoint } from "./scaling.ts";
+import type { VersionResult } from "./versions.ts";
 
 /** The first column is text and stands left, numbers stand right. */
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -13,7 +19,7 @@ function table(header: readonly string[], rows: readonly (readonly string[])[]):
 /** 1/16 where it is one, else a decimal. */
 export function densityText(density: number): string {
   const inverse = Math.round(1 / density);
-  if (Math.abs(inverse * density - 1) > 1e-9) return String(density);
+  if (Math.abs(inverse * density - 1) > 1e-9) return String(round(density, 4));
   return inverse === 1 ? "1" : `1/${inverse}`;
 }
 
@@ -24,6 +30,7 @@ export function compareTable(results: readonly Result[]): string {
   const header = [
     "case",
     "density",
+    "mode",
     "ours ms",
     "PyTorch ms",
     "ratio",
@@ -36,6 +43,7 @@ export function compareTable(results: readonly Result[]): string {
   const rows = results.map((r) => [
     r.case,
     densityText(r.density),
+    r.mode,
     ms(r.oursMs),
     ms(r.peerMs),
     r.ratio === null ? missing : `${r.ratio.toFixed(2)}x`,
@@ -49,16 +57,82 @@ export function compareTable(results: readonly Result[]): string {
 }
 
 export function opsTable(r: OpsResult): string {
-  const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
   const rows = r.ops.map((op) => [
     op.op,
-    String(op.calls),
+    String(round(op.calls, 1)),
     op.ms.toFixed(3),
     percent(op.share),
     op.gflops === null ? "" : op.gflops.toFixed(1),
   ]);
-  rows.push(["JavaScript", "", r.jsMs.toFixed(3), percent(r.jsMs / r.stepMs), ""]);
+  rows.push(["JavaScript", "", r.jsMs.toFixed(3), percent(r.jsShare), ""]);
   rows.push(["step", "", r.stepMs.toFixed(3), "", ""]);
-  const title = `${r.case} at density ${densityText(r.density)}, ${r.isa}, ${r.threads} threads`;
+  const title = `${r.case} at density ${densityText(r.density)}, ${r.mode}, ${r.isa}, ${r.threads} threads`;
   return `${title}\n${table(["kernel", "calls", "ms", "share", "GFLOP/s"], rows)}`;
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+const times = (ratio: number): string => `${ratio.toFixed(2)}x`;
+
+export function pruningTable(results: readonly PruningResult[]): string {
+  const header = ["case", "density", "training ms", "pruning ms", "ratio", "of fastest", "of CPU time"];
+  const rows = results.map((r) => [
+    r.case,
+    densityText(r.density),
+    ms(r.training.ms),
+    ms(r.pruning.ms),
+    times(r.ratio),
+    times(r.training.minMs / r.pruning.minMs),
+    times(r.training.cpuMs / r.pruning.cpuMs),
+  ]);
+  return table(header, rows);
+}
+
+export function versionsTable(results: readonly VersionResult[]): string {
+  const header = [
+    "case",
+    "density",
+    "mode",
+    "isa",
+    "threads",
+    "busy",
+    "ms",
+    "fastest",
+    "CPU ms",
+    "ratio",
+    "of fastest",
+  ];
+  const rows = results.map((r) => [
+    r.case,
+    densityText(r.density),
+    r.mode,
+    r.isa,
+    String(r.threads),
+    String(r.busy),
+    ms(r.ms),
+    ms(r.minMs),
+    ms(r.cpuMs),
+    times(r.ratio),
+    times(r.ratioOfFastest),
+  ]);
+  return table(header, rows);
+}
+
+export function scalingTable(points: readonly ScalingPoint[]): string {
+  const header = ["series", "width", "density", "nonzeros", "mode", "ms", "fastest", "MB"];
+  const rows = points.map((p) => [
+    p.series,
+    String(p.width),
+    densityText(p.density),
+    String(p.nonzeros),
+    p.mode,
+    ms(p.ms),
+    ms(p.minMs),
+    (p.bytes / 1e6).toFixed(0),
+  ]);
+  return table(header, rows);
+}
+
+export function limitsTable(results: readonly LimitsResult[]): string {
+  const rows = results.map((r) => [r.isa, String(r.threads), r.gflops.toFixed(0), r.gbPerSecond.toFixed(1)]);
+  return table(["isa", "threads", "GFLOP/s", "GB/s"], rows);
 }

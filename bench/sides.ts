@@ -1,15 +1,10 @@
 /** The two sides as processes of their own: neither shares memory or caches of an allocator with the other. */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { Contender, StepAnswer } from "./alternate.ts";
 import { type Batch, type Case, stepConfig } from "./cases.ts";
 import { Child } from "./child.ts";
-
-export interface StepAnswer {
-  readonly ms: number;
-  /** Processor time of all threads: other jobs of the machine disturb it less than `ms`. */
-  readonly cpuMs: number;
-  readonly loss: number;
-}
+import { cycleOf, type Mode } from "./mode.ts";
 
 export interface OursInfo {
   readonly isa: string;
@@ -27,13 +22,15 @@ export interface PeerInfo {
 const fileBeside = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
 /** One side of a comparison. */
-export class Side<Info> {
+export class Side<Info> implements Contender {
   readonly info: Info;
+  readonly cycle: number;
   private readonly child: Child;
 
-  constructor(child: Child, info: Info) {
+  constructor(child: Child, info: Info, cycle = 1) {
     this.child = child;
     this.info = info;
+    this.cycle = cycle;
   }
 
   step({ ids, targets }: Batch): Promise<StepAnswer> {
@@ -43,6 +40,11 @@ export class Side<Info> {
   /** [nonzeros, norm] of each parameter. */
   params(): Promise<Record<string, [number, number]>> {
     return this.child.ask({ cmd: "params" });
+  }
+
+  /** Of our side: nonzero weights, and bytes that the engine holds. */
+  size(): Promise<{ readonly nonzeros: number; readonly bytes: number }> {
+    return this.child.ask({ cmd: "size" });
   }
 
   async peakMb(): Promise<number> {
@@ -55,10 +57,32 @@ export class Side<Info> {
   }
 }
 
-export async function startOurs(c: Case, density: number, threads: number): Promise<Side<OursInfo>> {
+/** What our side is started with. */
+export interface Init {
+  readonly case: Case;
+  readonly density: number;
+  readonly threads: number;
+  readonly mode: Mode;
+  /** A training step, or one that learns masks of a model that was trained for a few. */
+  readonly work: "training" | "pruning";
+}
+
+export interface OursSetup {
+  readonly threads: number;
+  /** Default: exact. */
+  readonly mode?: Mode;
+  /** Default: training. */
+  readonly work?: Init["work"];
+  /** Default: what `SPARSE_ISA` says, or the fastest set of the machine. */
+  readonly isa?: string;
+}
+
+export async function startOurs(c: Case, density: number, setup: OursSetup): Promise<Side<OursInfo>> {
+  const { threads, mode = "exact", work = "training", isa } = setup;
   const args = ["--import", import.meta.resolve("tsx"), fileBeside("./ours.ts")];
-  const child = new Child("our side", process.execPath, args);
-  return new Side(child, await child.ask<OursInfo>({ cmd: "init", name: c.name, density, threads }));
+  const child = new Child("our side", process.execPath, args, isa === undefined ? {} : { SPARSE_ISA: isa });
+  const init: Init = { case: c, density, threads, mode, work };
+  return new Side(child, await child.ask<OursInfo>({ cmd: "init", ...init }), cycleOf(mode));
 }
 
 /** A Python 3 that has PyTorch, or undefined. */
@@ -89,7 +113,7 @@ export async function startPeer(python: string, c: Case, density: number, setup:
     OPENBLAS_NUM_THREADS: String(blasThreads),
     OMP_WAIT_POLICY: "passive",
   });
-  const training = stepConfig(c, density, lr);
+  const training = stepConfig(c, density, { lr });
   const init = { cmd: "init", model: c.model, training, threads, seed: 0, weights: weights ?? null, stable };
   return new Side(child, await child.ask<PeerInfo>(init));
 }

@@ -346,8 +346,6 @@ float* open_grad(DenseParam* p) {
 }
 
 // ---- ops
-// From one stored entry in so many on, the whole gradient is computed faster than that of the stored ones.
-constexpr size_t kDensePays = 4;
 const float* value_of(DenseParam* p) { return p ? p->value : nullptr; }
 void embed(Context& c, SparseParam* table, Ints ids, View out) { use(c).embed(table->by_output(), ids.data, out); }
 bool embed_backward(Context& c, View dout, Ints ids, SparseParam* table) {
@@ -389,30 +387,20 @@ bool linear(Context& c, View x, SparseParam* w, DenseParam* bias, View out) {
 bool linear_backward_input(Context& c, View dout, SparseParam* w, View dx, bool add) {
   return spmm(c, w->by_input(), w->nnz, dout, nullptr, dx, add);
 }
-// The whole gradient of w into its panels.
-bool dense_gradient(Context& c, View x, View dout, SparseParam* w, bool add) {
+bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
   const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
   const size_t N = (size_t)a.blocks * kBlock, W = std::max(a.W, b.W);
   const OuterScratch scratch{
       (float*)c.panels.need(N * round_up((int)W, kLaneAlign) * 4), (int*)c.ptr.need((size_t)a.blocks * (W + 1) * 4),
       (uint16_t*)c.token.need((N * W + 64) * 2), (float*)c.val.need((N * W + 64) * 4)};
   if (!scratch.panels || !scratch.ptr || !scratch.token || !scratch.val) return false;
-  use(c).outer(a, b, w->grad, w->shape, add, scratch);
-  return true;
-}
-bool linear_backward_weight(Context& c, View x, View dout, SparseParam* w) {
-  if (!dense_gradient(c, x, dout, w, w->has_grad)) return false;
+  use(c).outer(a, b, w->grad, w->shape, w->has_grad, scratch);
   return w->has_grad = true;
 }
 bool linear_backward_weight_kept(Context& c, View x, View dout, SparseParam* w) {
   if (!kept_reserve(*w)) return false;
-  if (w->nnz * kDensePays < (size_t)w->O * w->I) {
-    const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
-    use(c).sddmm(w->primary, w->shape.rows, a, b, w->kept_grad, w->has_kept);
-  } else {
-    if (!dense_gradient(c, x, dout, w, false)) return false;
-    kept_from_panels(*w, w->has_kept);
-  }
+  const View a = w->transposed ? x : dout, b = w->transposed ? dout : x;
+  use(c).sddmm(w->primary, w->shape.rows, a, b, w->kept_grad, w->has_kept);
   return w->has_kept = true;
 }
 void bias_backward(Context& c, View dout, DenseParam* bias) { use(c).bias_backward(dout, open_grad(bias)); }
@@ -509,6 +497,38 @@ void pair_loss(View logits, Ints right, Ints wrong, View dlogits, Floats losses)
   }
 }
 
+// ---- what the machine can do
+// Every thread on registers alone; returns the floating point operations of all.
+double peak_fma(Context& c, double rounds) {
+  struct Work {
+    const Kernels& k;
+    long rounds;
+    double flop[64];
+  } work{use(c), (long)rounds, {}};
+  pool_run(std::min(c.threads, 64), [](void* p, int i) {
+    float out[16] = {1.f};
+    auto* w = (Work*)p;
+    w->flop[i] = w->k.peak_fma(w->rounds, out);
+  }, &work);
+  double total = 0;
+  for (double x : work.flop) total += x;
+  return total;
+}
+// Threads read the array once between them.
+void peak_read(Context& c, Floats x) {
+  struct Work {
+    const Kernels& k;
+    Floats x;
+    int parts;
+  } work{use(c), x, c.threads};
+  pool_run(work.parts, [](void* p, int i) {
+    float out[16];
+    auto* w = (Work*)p;
+    const size_t part = w->x.length / w->parts / 64 * 64;
+    w->k.peak_read(w->x.data + i * part, part, out);
+  }, &work);
+}
+
 template <auto F, Order O>
 void method(napi_env e, napi_value exports, const char* name) {
   napi_value fn;
@@ -577,5 +597,7 @@ NAPI_MODULE_INIT() {
   METHOD(gather_tokens_backward, "gatherTokensBackward");
   METHOD(pair_loss, "pairLoss");
   METHOD(unembed_loss, "unembedLoss");
+  METHOD(peak_fma, "peakFma");
+  METHOD(peak_read, "peakRead");
   return exports;
 }

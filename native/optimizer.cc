@@ -200,14 +200,18 @@ bool sparse_adam(const Kernels& k, SparseParam& p, const AdamArgs& a, Projection
   if (!values || !chunks.row_ptr || !chunks.col || !chunks.val || !chunks.flag || !chunks.listed) return false;
   if (how.kept_only && p.has_grad) {  // a gradient of the other kind, which training does not give
     if (!kept_reserve(p)) return false;
-    kept_from_panels(p, false);
+    kept_from_panels(p);
     p.has_kept = true;
   } else if (!how.kept_only && p.has_kept && !p.has_grad) {
     panels_from_kept(p);
     p.has_grad = true;
   }
   const size_t size = (size_t)R * C;
-  const bool cutting = how.keep >= 0 && (size_t)how.keep < size;
+  bool cutting = how.keep >= 0 && (size_t)how.keep < size;
+  if (how.kept_only && cutting && p.nnz <= (size_t)how.keep) {  // nothing to drop, unless zeros are protected
+    cutting = false;
+    for (int r = 0; r < R; r++) cutting |= p.primary.ptr[r + 1] - p.primary.ptr[r] < how.protect;
+  }
   const int protect = cutting && p.protect ? std::min(how.protect, C) : 0;
   const long left = cutting ? how.keep - (long)R * protect : (long)size;
   auto gather = [&](bool update, int limit) {
@@ -223,11 +227,12 @@ bool sparse_adam(const Kernels& k, SparseParam& p, const AdamArgs& a, Projection
     cut = {kLargest, 0};  // the protected fill the budget
     gather(true, kLargest);
   } else if (cutting) {
-    float predicted = how.kept_only ? 0.f : p.threshold * p.margin;
+    float predicted = p.threshold * p.margin;
     gather(true, magnitude(predicted));
     for (bool failed = false;; failed = true) {
       const long listed = find_cut(chunks, Bins(magnitude(predicted)), left, scratch, cut);
       if (listed < 0) return false;
+      if (how.kept_only) break;  // all were listed
       if (failed) p.margin *= 0.7f;
       if (!failed && listed > 2 * left) p.margin = std::min(0.95f, p.margin * 1.1f);
       if (listed >= left || predicted == 0) break;

@@ -176,15 +176,10 @@ void kept_get(const SparseParam& p, float* dense) {
     }
 }
 
-void kept_from_panels(SparseParam& p, bool add) {
-  const int rows = 64;
-  parallel((p.shape.rows + rows - 1) / rows, [&](int part) {
-    for (int r = part * rows; r < std::min(p.shape.rows, (part + 1) * rows); r++)
-      for (int q = p.primary.ptr[r]; q < p.primary.ptr[r + 1]; q++) {
-        const int c = p.primary.idx[q];
-        p.kept_grad[q] = (add ? p.kept_grad[q] : 0.f) + p.grad[p.shape.row(c / kPanel, r) + c % kPanel];
-      }
-  });
+void kept_from_panels(SparseParam& p) {
+  for (int r = 0; r < p.shape.rows; r++)
+    for (int q = p.primary.ptr[r]; q < p.primary.ptr[r + 1]; q++)
+      p.kept_grad[q] = p.grad[p.shape.row(p.primary.idx[q] / kPanel, r) + p.primary.idx[q] % kPanel];
 }
 
 void panels_from_kept(SparseParam& p) {

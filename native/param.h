@@ -18,9 +18,9 @@ bool sparse_reserve(SparseParam& p, size_t nnz);
 bool kept_reserve(SparseParam& p);
 // The other order, from the primary.
 bool build_secondary(SparseParam& p, Scratch& scratch);
-// The gradient of the stored entries: dense row-major with zeros elsewhere; (+)= what the panels hold.
+// The gradient of the stored entries: dense row-major with zeros elsewhere; from and to panels.
 void kept_get(const SparseParam& p, float* dense);
-void kept_from_panels(SparseParam& p, bool add);
+void kept_from_panels(SparseParam& p);
 void panels_from_kept(SparseParam& p);
 // a field in panels from and to dense row-major (O, I)
 void panels_set(const SparseParam& p, float* panels, const float* dense);

@@ -120,15 +120,22 @@ INLINE unsigned largest_of_parts(const int* m, int count) {
 
 // The magnitude that `count` entries of a row reach, were there as many that are not zero: the count-th largest of the
 // maxima of its 16 interleaved parts. 0 when there are fewer parts.
-INLINE int reached(const float* row, int padded, int count) {
+INLINE int reached(const float* row, int n, int count) {
   if (count > kParts) return 0;
   vi best[kParts / VL];
   UNROLL for (int u = 0; u < kParts / VL; u++) best[u] = alli(0);
-  for (int c = 0; c < padded; c += kParts)
+  float last[kParts] = {};
+  for (int c = 0; c < n; c += kParts) {
+    const float* part = row + c;
+    if (n - c < kParts) {
+      __builtin_memcpy(last, part, (size_t)(n - c) * 4);
+      part = last;
+    }
     UNROLL for (int u = 0; u < kParts / VL; u++) {
-      const vi m = magnitudes(load(row + c + u * VL));
+      const vi m = magnitudes(load(part + u * VL));
       best[u] = m > best[u] ? m : best[u];
     }
+  }
   int part[kParts], least = kMagnitudeBits;
   __builtin_memcpy(part, best, sizeof(part));
   for (unsigned bits = largest_of_parts(part, count); bits; bits &= bits - 1) {
@@ -254,7 +261,8 @@ static int adam_kept(const AdamArgs& a, const SparseParam& p, int r0, int r1, in
   }
   for (int r = r0; r < r1 && protect > 0; r++) {
     const int from = ptr[r] - start, to = ptr[r + 1] - start;
-    mark_largest(out.val + from, to - from, protect, 1, out.is_protected + from);
+    const int bound = reached(out.val + from, to - from, protect);
+    mark_largest(out.val + from, to - from, protect, bound, out.is_protected + from);
   }
   return n;
 }

@@ -5,6 +5,7 @@
 #include "attention.h"
 #include "elementwise.h"
 #include "embedding.h"
+#include "limits.h"
 #include "norm.h"
 #include "outer.h"
 #include "sddmm.h"
@@ -19,10 +20,10 @@ static const Kernels table = {
 #else
     "plain",
 #endif
-    embed, embed_backward, positions, positions_backward, norm, norm_backward, copy, sum, spmm_plan, spmm, outer, sddmm,
-    embed_backward_kept, bias_backward, nonlinearity, nonlinearity_backward, abs_topk, nonlinearity_topk, abs_topk_backward,
-    mask, mask_backward, patch, patch_backward, attention, attention_backward, add_rows, add_row, add_rows_backward,
-    unembed_loss, sum_squares, adam_dense, adam_rows, adam_kept,
+    peak_fma, peak_read, embed, embed_backward, positions, positions_backward, norm, norm_backward, copy, sum, spmm_plan,
+    spmm, outer, sddmm, embed_backward_kept, bias_backward, nonlinearity, nonlinearity_backward, abs_topk,
+    nonlinearity_topk, abs_topk_backward, mask, mask_backward, patch, patch_backward, attention, attention_backward,
+    add_rows, add_row, add_rows_backward, unembed_loss, sum_squares, adam_dense, adam_rows, adam_kept,
 };
 }  // namespace ISA_NS
 

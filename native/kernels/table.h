@@ -50,6 +50,9 @@ struct OuterScratch {
 
 struct Kernels {
   const char* name;
+  // What a core can do: floating point operations of `rounds` rounds on registers; a pass over memory.
+  double (*peak_fma)(long rounds, float* out);
+  void (*peak_read)(const float* x, size_t n, float* out);
   void (*embed)(const Compressed& rows, const int* ids, View out);
   void (*embed_backward)(View dout, const int* ids, float* grad, Panels shape, bool add, float* scratch);
   void (*positions)(const float* table, View out);

@@ -1,6 +1,7 @@
 /** A training run for people: what is trained, the log with its live status line, and the final report as tables. */
 import type { TaskSpec } from "../data/task.ts";
 import type { EngineInfo } from "../engine/engine.ts";
+import type { ProfileReport } from "../engine/profile.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { SITES } from "../model/sites.ts";
 import type { TrainConfig } from "../train/config.ts";
@@ -154,6 +155,27 @@ export function reportText(report: TrainReport, style: Style): string {
     "",
     deadText(report),
   ].join("\n");
+}
+
+/** Where the steps spent their time. */
+export function profileText({ steps, stepMs, jsMs, jsShare, ops }: ProfileReport, style: Style): string {
+  const columns = [
+    { title: "kernel" },
+    { title: "calls", align: "right" },
+    { title: "ms", align: "right" },
+    { title: "share", align: "right" },
+    { title: "GFLOP/s", align: "right" },
+  ] as const;
+  const rows = ops.map(({ op, calls, ms, share, gflops }) => [
+    op,
+    calls.toFixed(Number.isInteger(calls) ? 0 : 1),
+    ms.toFixed(3),
+    percent(share),
+    gflops === null ? "" : gflops.toFixed(1),
+  ]);
+  rows.push(["outside of the kernels (corpus, tape)", "", jsMs.toFixed(3), percent(jsShare), ""]);
+  rows.push(["step", "", stepMs.toFixed(3), "", ""].map(style.bold));
+  return `${style.bold(`Time of a training step, mean of ${plural(steps, "step")}`)}\n${table(columns, rows, { style })}`;
 }
 
 function taskTable(tasks: Readonly<Record<string, PairMetrics>>, style: Style): string {

@@ -3,7 +3,7 @@
  * to do; `native` makes its absence an error.
  */
 import { availableParallelism } from "node:os";
-import { inputError } from "../util/errors.ts";
+import { inputError, SparseError } from "../util/errors.ts";
 import type { Engine, EngineName } from "./engine.ts";
 import { loadNativeEngine } from "./native/engine.ts";
 import { ReferenceEngine } from "./reference.ts";
@@ -36,6 +36,8 @@ export function createEngine(options: EngineOptions, load: typeof loadNativeEngi
   try {
     return { engine: load(threads === undefined ? {} : { threads }) };
   } catch (error) {
+    // The addon is there and the wish is at fault, such as an instruction set that there is not.
+    if (error instanceof SparseError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     if (choice === "native") {
       throw inputError("native-engine-missing", `The native engine cannot be loaded: ${reason}`, FIX, error);

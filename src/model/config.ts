@@ -1,5 +1,6 @@
 /** The shape and options of a model (Gao et al. 2025, 2.1 and A.1), and its checks. */
 import { z } from "zod";
+import { MOST_A_SIDE, WIDEST_HEAD } from "../engine/limits.ts";
 import { inputError } from "../util/errors.ts";
 
 /** Where AbsTopK may cut, by the release's location names. The two `resid_*` locations are not node sites. */
@@ -23,7 +24,7 @@ export const modelConfigSchema = z.strictObject({
   vocabSize: count,
   /** Longest sequence, T. */
   contextLength: count,
-  layers: count,
+  layers: count.max(1024),
   heads: count,
   headWidth: count,
   /** Residual channels, D. */
@@ -68,8 +69,30 @@ export function cutCount(config: ModelConfig, location: CutLocation, width: numb
   return k < width ? k : undefined;
 }
 
-/** Refuses combinations that have no meaning. */
+/** Refuses combinations that have no meaning, and sizes that the engine cannot index. */
 export function checkModelConfig(config: ModelConfig): ModelConfig {
+  const attention = 3 * attentionWidth(config);
+  if (attention > MOST_A_SIDE) {
+    throw inputError(
+      "too-large",
+      `${config.heads} heads of ${config.headWidth} make ${attention} queries, keys and values; ${MOST_A_SIDE} can be indexed`,
+      "Lower heads or headWidth.",
+    );
+  }
+  if (readWidth(config) > MOST_A_SIDE) {
+    throw inputError(
+      "too-large",
+      `width ${config.width} and ${config.positionChannels} position channels are over the ${MOST_A_SIDE} that can be indexed`,
+      "Lower width or positionChannels.",
+    );
+  }
+  if (config.headWidth > WIDEST_HEAD) {
+    throw inputError(
+      "too-large",
+      `headWidth ${config.headWidth} is over ${WIDEST_HEAD}`,
+      "Lower it, and take more heads.",
+    );
+  }
   const channels = config.positions === "learned-channels" || config.positions === "sinusoid-channels";
   if (channels !== config.positionChannels > 0) {
     throw inputError(

@@ -53,11 +53,20 @@ class Pass {
   private readonly tape: Tape;
   private readonly model: Model;
   private readonly hooks: Hooks;
+  private readonly at: Int32Array | null;
 
-  constructor(tape: Tape, model: Model, hooks: Hooks) {
+  /** `at`: the tokens whose result is wanted, as indices into the B*T tokens; null for all. */
+  constructor(tape: Tape, model: Model, hooks: Hooks, at: Int32Array | null = null) {
     this.tape = tape;
     this.model = model;
     this.hooks = hooks;
+    this.at = at;
+  }
+
+  /** The wanted tokens of x, once no token reads another any more: after the attention of the last layer. */
+  private wanted(layer: number, x: Activation): Activation {
+    const isLast = layer === this.model.config.layers - 1;
+    return this.at !== null && isLast ? gatherTokens(this.tape, x, this.at) : x;
   }
 
   /** AbsTopK at a location, in place: x must be a fresh result that no earlier reverse needs. */
@@ -124,9 +133,9 @@ class Pass {
     const q = this.site(layer, "attn.q", q0);
     const v = this.site(layer, "attn.v", v0);
     const sink = model.denseOrNull(`${block}.attn.attn_imp.sink_logit`);
-    const y = this.tap(`${layer}.attn.y`, attention(tape, q, k, v, sink, config.heads));
+    const y = this.tap(`${layer}.attn.y`, this.wanted(layer, attention(tape, q, k, v, sink, config.heads)));
     const delta = this.site(layer, "attn.resid_delta", this.linear(y, `${block}.attn.c_proj`));
-    return this.write(x, delta, "resid_post_attn");
+    return this.write(this.wanted(layer, x), delta, "resid_post_attn");
   }
 
   private mlpBlock(layer: number, x: Activation, position: Activation | null): Activation {
@@ -140,7 +149,7 @@ class Pass {
     return this.write(x, delta, "resid_post_mlp");
   }
 
-  /** Embedding to the final norm's output. */
+  /** Embedding to the final norm's output, of the wanted tokens. */
   run(ids: Int32Array, tokens: TokenShape): Activation {
     const { tape, model } = this;
     const { config } = model;
@@ -155,7 +164,7 @@ class Pass {
       x = this.tap(`${layer}.resid_in`, x);
       x = this.attentionBlock(layer, x, position);
       x = this.tap(`${layer}.resid_mid`, x);
-      x = this.mlpBlock(layer, x, position);
+      x = this.mlpBlock(layer, x, position && this.wanted(layer, position));
     }
     return this.normed(this.tap("final_resid", x), "transformer.ln_f");
   }
@@ -202,7 +211,7 @@ export function logitsOf(tape: Tape, model: Model, hidden: Activation, ids: Int3
   return logits;
 }
 
-/** Logits (1, P, V) at the positions `at`, indices into the B*T tokens. */
+/** Logits (1, P, V) at the positions `at`, indices into the B*T tokens. Hooks that see places see all tokens of them. */
 export function logitsAt(
   tape: Tape,
   model: Model,
@@ -211,11 +220,13 @@ export function logitsAt(
   at: Int32Array,
   hooks: Hooks = {},
 ): Activation {
-  const hidden = finalHidden(tape, model, ids, tokens, hooks);
+  const seen = hooks.record !== undefined || hooks.patches !== undefined;
+  const pass = new Pass(tape, model, hooks, seen ? null : at);
+  const hidden = pass.run(ids, tokens);
   return logitsOf(
     tape,
     model,
-    gatherTokens(tape, hidden, at),
+    seen ? gatherTokens(tape, hidden, at) : hidden,
     at.map((n) => ids[n]!),
   );
 }

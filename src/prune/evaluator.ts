@@ -53,7 +53,7 @@ export function supports(config: ModelConfig): boolean {
 }
 
 /** Columns are kept up to this many bytes, unless one circuit needs more. */
-const KEPT_BYTES = 32 << 20;
+export const KEPT_BYTES = 32 << 20;
 
 export class CircuitEvaluator implements Evaluator {
   private readonly base: AblatedModel;

@@ -52,7 +52,7 @@ export function isLearned({ taskLoss }: PairMetrics): boolean {
 }
 
 /** Pairs scored in one forward pass: more only take memory. */
-const CHUNK = 32;
+export const CHUNK_PAIRS = 32;
 
 /** Scores a model on pairs of one task. */
 export function pairMetrics(model: Model, pairs: readonly EncodedPair[], tokenizer: Tokenizer): PairMetrics {
@@ -62,8 +62,8 @@ export function pairMetrics(model: Model, pairs: readonly EncodedPair[], tokeniz
   let both = 0;
   // One length for all chunks, so that they share their memory.
   const length = Math.max(...pairs.map(({ pos, neg }) => Math.max(pos.length, neg.length)));
-  for (let at = 0; at < pairs.length; at += CHUNK) {
-    const batch = batchPairs(pairs.slice(at, at + CHUNK), tokenizer, length);
+  for (let at = 0; at < pairs.length; at += CHUNK_PAIRS) {
+    const batch = batchPairs(pairs.slice(at, at + CHUNK_PAIRS), tokenizer, length);
     const logits = answerLogits(model, batch);
     const V = model.config.vocabSize;
     for (let row = 0; row < batch.rows; row++) {

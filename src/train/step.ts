@@ -4,7 +4,8 @@
  * fused call of the engine for each parameter.
  *
  * With `denseGradEvery` n over 1 only steps 0, n, 2n... compute the gradient of all entries of the matrices, the *dense*
- * steps. This is an approximation that saves most of the work of very sparse training. The other steps
+ * steps, and those of annealing while so many entries are kept that it costs no more. This is an approximation that
+ * saves much of the work of very sparse training. The other steps
  * - compute it at the nonzero entries and update those alone, so that nothing regrows; the projection keeps its rule;
  * - estimate the RMS over all entries: of each matrix they take the sum of squares at its nonzero entries, times the
  *   ratio of the two sums at the last dense step (after its projection, so that both are of the same entries).
@@ -34,6 +35,9 @@ export interface StepConfig extends Schedule {
   /** n: see `Stepper`. Default 1, which is exact. */
   readonly denseGradEvery?: number | undefined;
 }
+
+/** Density above which the gradient of all entries costs no more than that of the nonzero ones. */
+const DENSE_ABOVE = 1 / 4;
 
 /** Added to the RMS before dividing. */
 const RMS_EPS = 1e-5;
@@ -95,7 +99,7 @@ export class Stepper {
   /** Runs step i on a batch: ids and targets [B * T], targets -1 not counted. */
   step(i: number, ids: Int32Array, targets: Int32Array, tokens: TokenShape): StepResult {
     const { engine } = this.model;
-    const dense = i % (this.config.denseGradEvery ?? 1) === 0 || this.lastDense === undefined;
+    const dense = this.isDense(i);
     const tape = new Tape(engine, dense ? "weights" : "kept", this.frozen);
     engine.clearGrads(this.params);
     const loss = nextTokenLoss(tape, this.model, ids, targets, tokens);
@@ -109,6 +113,11 @@ export class Stepper {
       if (dense) this.remember(i);
     }
     return { loss, lr: lrAt(this.config, i), density: densityAt(this.config, i), gradRms };
+  }
+
+  private isDense(i: number): boolean {
+    if (i % (this.config.denseGradEvery ?? 1) === 0 || this.lastDense === undefined) return true;
+    return densityAt(this.config, i) > DENSE_ABOVE;
   }
 
   private gradScale(rms: number): number {

@@ -31,7 +31,7 @@ import {
 import { Stepper, type StepperState, type StepResult } from "./step.ts";
 
 /** Sequences of a held-out batch: more only take memory. */
-const SAMPLE_ROWS = 16;
+export const SAMPLE_ROWS = 16;
 
 /** Corpus, tokenizer and pairs of a run: all that follows from the configuration without a model. */
 export class TrainingData {

@@ -1,11 +1,18 @@
 /** The benchmark's command line, as a user runs it, and its arithmetic. No speed is asserted. */
 import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { describe, expect, test } from "vitest";
+import { alternate, median, timingOf } from "../../bench/alternate.ts";
 import { batchOf, findCase } from "../../bench/cases.ts";
-import { median, type Result } from "../../bench/compare.ts";
+import type { Result } from "../../bench/compare.ts";
+import type { LimitsResult } from "../../bench/limits.ts";
+import { cycleOf } from "../../bench/mode.ts";
 import type { OpsResult } from "../../bench/ops.ts";
 import { parseOptions } from "../../bench/options.ts";
-import { compareTable, densityText } from "../../bench/render.ts";
+import type { PruningResult } from "../../bench/pruning.ts";
+import { compareTable, densityText, limitsTable, pruningTable, versionsTable } from "../../bench/render.ts";
+import type { VersionResult } from "../../bench/versions.ts";
+import { nativeIsas } from "../../src/engine/native/engine.ts";
 import { createEngine } from "../../src/engine/select.ts";
 import { SparseError } from "../../src/util/errors.ts";
 
@@ -33,7 +40,7 @@ describe("options", () => {
       command: "compare",
       threads: 2,
       blasThreads: 1,
-      mode: "exact",
+      modes: ["exact"],
       json: false,
       peer: true,
     });
@@ -52,7 +59,8 @@ describe("options", () => {
       "--steps",
       "9",
       "--json",
-      "--no-peer",
+      "--mode",
+      "exact,every-10",
     ];
     const options = parseOptions(args, 2);
     expect(options.cases.map((c) => c.name)).toEqual(["M", "tiny"]);
@@ -60,9 +68,9 @@ describe("options", () => {
       command: "ops",
       densities: [1 / 16, 0.5],
       threads: 1,
+      modes: ["exact", "every-10"],
       steps: 9,
       json: true,
-      peer: false,
     });
   });
 
@@ -71,7 +79,10 @@ describe("options", () => {
     [["--case", "S,defualt"], "unknown-case", "default"],
     [["--thread", "2"], "unknown-option", "--threads"],
     [["--mode", "exakt"], "unknown-mode", "exact"],
+    [["--mode", "every-1O"], "unknown-mode", "every-10"],
+    [["--mode", "exact,every-0"], "unknown-mode", "every-10"],
     [["opps"], "unknown-command", "ops"],
+    [["pruninng"], "unknown-command", "pruning"],
   ])("%j is refused with the nearest name", (args, code, near) => {
     expect(refusal(...args)).toMatchObject({ code, exitCode: 2, hint: expect.stringContaining(`"${near}"`) });
   });
@@ -80,6 +91,14 @@ describe("options", () => {
     [["--steps", "4"]],
     [["--steps", "many"]],
     [["--threads", "0"]],
+    [["--threads", "3"]],
+    [["--threads", "1.5"]],
+    [["--dense-grad-every", "0"]],
+    [["--dense-grad-every", "many"]],
+    [["--dense-grad-every", "10", "--mode", "exact"]],
+    [["threads", "--busy", "-1"]],
+    [["scaling", "--case", "S"]],
+    [["--out", "plots"]],
     [["--density", "0"]],
     [["--density", "2"]],
     [["--density", "1/0"]],
@@ -89,6 +108,40 @@ describe("options", () => {
   ])("%j is refused", (args) => {
     expect(refusal(...args).exitCode).toBe(2);
   });
+});
+
+test("a command has its own defaults", () => {
+  expect(parseOptions(["threads"], 8)).toMatchObject({ threads: 8, busy: 0 });
+  expect(parseOptions(["threads"], 8).cases.map((c) => c.name)).toEqual(["S"]);
+  expect(parseOptions(["scaling"], 8)).toMatchObject({ threads: 2, modes: ["exact", "every-10"] });
+  expect(parseOptions(["scaling", "--out", "plots"], 8).out).toBe("plots");
+});
+
+test("--dense-grad-every is another name of a mode, 1 of exact", () => {
+  expect(parseOptions(["--dense-grad-every", "10"], 2).modes).toEqual(["every-10"]);
+  expect(parseOptions(["--dense-grad-every", "1"], 2).modes).toEqual(["exact"]);
+  expect([cycleOf("exact"), cycleOf("every-10")]).toEqual([1, 10]);
+});
+
+test("samples alternate, and a sample of a mode with cycles is the mean of a whole one", async () => {
+  const c = findCase("tiny");
+  const order: string[] = [];
+  const contender = (name: string, cycle: number) => {
+    let steps = 0;
+    const step = async () => {
+      order.push(name);
+      // The first step of a cycle costs more.
+      const ms = steps++ % cycle === 0 ? 11 : 1;
+      return { ms, cpuMs: 2 * ms, loss: 1 };
+    };
+    return { cycle, step };
+  };
+  const [a, b] = await alternate(c, [contender("a", 5), contender("b", 1)], { warmup: 3, steps: 2 });
+  expect(order.join("")).toBe(`aaaaabbb${"aaaaab".repeat(2)}`);
+  expect(timingOf(a!)).toEqual({ ms: 3, cpuMs: 6, minMs: 3 });
+  expect(b!.map((s) => s.ms)).toEqual([11, 11]);
+  const broken = { cycle: 1, step: async () => ({ ms: 1, cpuMs: 1, loss: Number.NaN }) };
+  await expect(alternate(c, [broken], { warmup: 1, steps: 1 })).rejects.toThrow("loss of step 0 is NaN");
 });
 
 test("a batch is the same for the same step, and every target is the next token", () => {
@@ -118,25 +171,62 @@ test("the process refuses an unknown case with exit code 2 and nothing on stdout
 });
 
 describe.skipIf(!native)("on the native engine", () => {
-  test("one line of JSON a case, and a table", () => {
-    const { status, stdout, stderr } = bench("--case", "tiny", "--no-peer", "--json", "--threads", "1", "--steps", "5");
+  const QUICK = ["--case", "tiny", "--json", "--threads", "1", "--steps", "5"];
+  const lines = (...args: string[]): unknown[] => {
+    const { status, stdout, stderr } = bench(...args);
     expect(stderr).not.toContain("error");
     expect(status).toBe(0);
-    const lines = stdout.trim().split("\n");
-    expect(lines).toHaveLength(1);
-    const result = JSON.parse(lines[0]!) as Result;
-    expect(result).toMatchObject({ case: "tiny", density: 0.25, mode: "exact", threads: 1, peerMs: null, ratio: null });
-    expect(result.oursMs).toBeGreaterThan(0);
-    expect(result.oursRssMb).toBeGreaterThan(10);
-    expect(compareTable([result])).toContain("tiny");
+    return stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+  };
+
+  test("one line of JSON a case and mode, and a table", () => {
+    const modes = "exact,every-10";
+    const results = lines(...QUICK, "--no-peer", "--mode", modes) as Result[];
+    expect(results.map((r) => r.mode)).toEqual(modes.split(","));
+    expect(results[0]).toMatchObject({ case: "tiny", density: 0.25, threads: 1, peerMs: null, ratio: null });
+    for (const result of results) {
+      expect(Object.keys(result).slice(0, 9)).toEqual([
+        ...["case", "density", "mode", "oursMs", "peerMs", "ratio", "oursRssMb", "peerRssMb", "threads"],
+      ]);
+      expect(result.oursMs).toBeGreaterThan(0);
+      expect(result.oursRssMb).toBeGreaterThan(10);
+    }
+    expect(compareTable(results)).toContain("tiny");
   });
 
   test("the time by kernel adds up to the step", () => {
-    const { status, stdout } = bench("ops", "--case", "tiny", "--json", "--threads", "1", "--steps", "5");
-    expect(status).toBe(0);
-    const { ops, stepMs, jsMs } = JSON.parse(stdout) as OpsResult;
+    const [{ ops, stepMs, jsMs }] = lines("ops", ...QUICK) as [OpsResult];
     expect(ops.map((op) => op.op)).toContain("linearBackwardWeight c_fc.weight");
     expect(ops.reduce((sum, op) => sum + op.ms, jsMs)).toBeCloseTo(stepMs);
     expect(jsMs).toBeGreaterThan(0);
+  });
+
+  test("a pruning step beside a training step", () => {
+    const [result] = lines("pruning", ...QUICK) as [PruningResult];
+    expect(result).toMatchObject({ case: "tiny", density: 0.25, steps: 5 });
+    expect(result.ratio).toBeCloseTo(result.training.ms / result.pruning.ms, 2);
+    expect(pruningTable([result])).toContain("1/4");
+  });
+
+  test("threads, with a busy process beside them, and instruction sets", () => {
+    const most = Math.min(2, availableParallelism());
+    const args = ["--case", "tiny", "--json", "--steps", "5", "--threads", String(most)];
+    const threads = lines("threads", ...args, "--busy", "1") as VersionResult[];
+    expect(threads.map((r) => r.threads)).toEqual(most === 1 ? [1] : [1, 2]);
+    expect(threads.every((r) => r.busy === 1)).toBe(true);
+    const isas = lines("isa", ...args) as VersionResult[];
+    expect(isas.map((r) => r.isa)).toEqual(nativeIsas().reverse());
+    expect(isas[0]!.ratio).toBe(1);
+    expect(versionsTable(isas)).toContain("plain");
+  });
+
+  test("limits of the machine, vectors first", () => {
+    const results = lines("limits", "--json", "--threads", "1", "--steps", "5") as LimitsResult[];
+    expect(results.map((r) => r.isa)).toEqual(nativeIsas().reverse());
+    for (const { gflops, gbPerSecond } of results) expect(Math.min(gflops, gbPerSecond)).toBeGreaterThan(0.1);
+    expect(limitsTable(results)).toContain("GFLOP/s");
   });
 });

@@ -131,6 +131,21 @@ describe("a run", { timeout: TIMEOUT }, () => {
     expect(fs.readdirSync(dir).filter((name) => name.startsWith("."))).toEqual([]);
   });
 
+  it("tells with --profile where its steps spent their time, and trains the same", async () => {
+    const [text, json] = await Promise.all([
+      sparse(dir, ...TRAIN, "--out", "profiled", "--profile"),
+      sparse(dir, ...TRAIN, "--out", "profiled-json", "--profile", "--json"),
+    ]);
+    for (const words of ["Time of a training step, mean of 20 steps", "linear c_fc.weight", "outside of the kernels"]) {
+      expect(text.stdout).toContain(words);
+    }
+    const profile = events(json.stdout).find((e) => e.event === "profile")!;
+    expect(profile).toMatchObject({ steps: 20, stepMs: expect.any(Number), jsShare: expect.any(Number) });
+    for (const folder of ["profiled", "profiled-json"]) {
+      expect(bytes(folder, MODEL).equals(bytes("runs/quotes", MODEL))).toBe(true);
+    }
+  });
+
   it("streams JSON that ends with done", async () => {
     const all = events((await sparse(dir, ...TRAIN, "--out", "json", "--json")).stdout);
     const names = ["start", "step", "eval", "step", "checkpoint", "error", "done"];

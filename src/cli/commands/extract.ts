@@ -6,6 +6,7 @@ import type { TaskSpec } from "../../data/task.ts";
 import { Model } from "../../model/model.ts";
 import type { Ranking } from "../../prune/extract.ts";
 import { meanActivations, type TokenBatch } from "../../prune/means.ts";
+import { extractionMemory } from "../../prune/memory.ts";
 import { circuitPath } from "../../runs/layout.ts";
 import { inputsAndTargets } from "../../train/evaluate.ts";
 import { inputError, interruptError, type SparseError } from "../../util/errors.ts";
@@ -14,6 +15,7 @@ import { doneFields, type Outcome, outcomeFields } from "../circuit-report.ts";
 import { describeEngine, type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { extractTask } from "../extract-task.ts";
 import { interruptible } from "../interrupt.ts";
+import { checkMemory } from "../memory.ts";
 import { jsonOption, oneOf, realNumber, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
@@ -33,6 +35,8 @@ interface ExtractFlags extends EngineFlags {
 /** Corpus tokens that the ablation means are over, and how many go through the model at once. */
 const ABLATION_TOKENS = 65_536;
 const CHUNK_TOKENS = 2048;
+/** Validation pairs that tell how long prompts are. */
+const PROBED_PAIRS = 16;
 
 export function register(command: Command, out: Output): void {
   command
@@ -76,6 +80,7 @@ async function extract(dir: string, flags: ExtractFlags, out: Output, signal: Ab
   const trained = openTrainedRun(dir);
   const tasks = tasksOfRun(trained, flags.task);
   const places = tasks.map((task) => prepare(dir, task, flags.out));
+  checkSizes(trained, tasks);
   const engine = openEngine(flags, out);
   const outcomes: Outcome[] = [];
   try {
@@ -101,6 +106,17 @@ async function extract(dir: string, flags: ExtractFlags, out: Output, signal: Ab
   const last = failures.pop();
   for (const failure of failures) out.fail(failure);
   out.done(doneFields(outcomes, (performance.now() - started) / 1000), last);
+}
+
+function checkSizes({ data, model }: TrainedRun, tasks: readonly TaskSpec[]): void {
+  const prompts = tasks.map((task) => data.pairs(task).batch("val", PROBED_PAIRS));
+  const { contextLength: length } = model.config;
+  const estimate = extractionMemory(
+    model,
+    { batch: Math.max(1, Math.floor(CHUNK_TOKENS / length)), length },
+    { batch: 2 * PROBED_PAIRS, length: Math.max(...prompts.map((batch) => batch.length)) },
+  );
+  checkMemory("Extraction", estimate, { weights: "the size of the model", activations: "the size of the model" });
 }
 
 function interrupted(outcomes: readonly Outcome[]): SparseError {

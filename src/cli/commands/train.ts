@@ -4,19 +4,29 @@ import { type Command, Option } from "commander";
 import { findTasks } from "../../../tasks/index.ts";
 import { tokenizerToJson } from "../../data/tokenizer-json.ts";
 import type { Engine } from "../../engine/engine.ts";
+import { LapSum, type ProfileReport, Profiler } from "../../engine/profile.ts";
 import { Model } from "../../model/model.ts";
 import { paramSpecs, shapeSize } from "../../model/names.ts";
 import type { Checkpoint } from "../../runs/checkpoints.ts";
 import { describeEnv } from "../../runs/env.ts";
 import { openRun, type Run, readEnv } from "../../runs/open.ts";
 import { createRun, type RunWriter, resumeRun } from "../../runs/write.ts";
-import { resolveTrainConfig, settingKeys, TRAIN_DEFAULTS, type TrainOverrides } from "../../train/config.ts";
-import { isLearned, LEARNED_LOSS } from "../../train/evaluate.ts";
+import {
+  modelOf,
+  resolveTrainConfig,
+  settingKeys,
+  stepConfigOf,
+  TRAIN_DEFAULTS,
+  type TrainOverrides,
+} from "../../train/config.ts";
+import { CHUNK_PAIRS, isLearned, LEARNED_LOSS } from "../../train/evaluate.ts";
+import { trainingMemory } from "../../train/memory.ts";
 import {
   type EvalEvent,
   initialModel,
   type ResumePoint,
   readMoments,
+  SAMPLE_ROWS,
   type StepEvent,
   TrainingData,
   type TrainReport,
@@ -27,17 +37,19 @@ import { goalError, interruptError, type SparseError } from "../../util/errors.t
 import { ensureWritableDir } from "../../util/files.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
+import { checkMemory } from "../memory.ts";
 import { collect, jsonOption, realNumber, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { fraction, nats, plural } from "../render.ts";
 import { type ConfigFlags, type TrainSettings, trainSettings } from "../train-config.ts";
-import { headText, mean, Pace, reportText, TrainLog } from "../train-log.ts";
+import { headText, mean, Pace, profileText, reportText, TrainLog } from "../train-log.ts";
 
 interface Flags extends ConfigFlags, EngineFlags {
   readonly out?: string;
   readonly force?: boolean;
   readonly resume?: string;
+  readonly profile?: boolean;
 }
 
 export function register(command: Command, out: Output): void {
@@ -70,6 +82,7 @@ export function register(command: Command, out: Output): void {
     .addOption(new Option("--set <key=value>", "one setting; may be given several times").argParser(collect));
   engineOptions(command);
   jsonOption(command)
+    .addOption(new Option("--profile", "print in the end where the training steps spent their time"))
     .addOption(new Option("--force", "replace the run that is there"))
     .addOption(
       new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([
@@ -95,10 +108,15 @@ function settingsHelp(): string {
   return ["Settings (--set, --config) and their defaults, which the preset of a task changes:", ...values].join("\n");
 }
 
+/** Validation pairs that tell how long prompts are. */
+const PROBED_PAIRS = 16;
+
 interface Job extends TrainSettings {
   readonly dir: string;
   readonly data: TrainingData;
   readonly engine: Engine;
+  /** Of `engine`, when a profile is wanted. */
+  readonly profiler: Profiler | undefined;
   readonly out: Output;
   readonly started: number;
 }
@@ -109,10 +127,13 @@ async function run(flags: Flags, out: Output): Promise<void> {
   const settings = resumed === undefined ? trainSettings(flags) : storedSettings(resumed);
   const dir = flags.resume ?? flags.out ?? `runs/${settings.config.task}`;
   await interruptible(out, async (signal) => {
-    const engine = openEngine(flags, out);
+    const opened = openEngine(flags, out);
+    const profiler = flags.profile ? new Profiler(opened) : undefined;
+    const engine = profiler?.engine ?? opened;
     try {
       const data = new TrainingData(settings.config, settings.tasks);
-      const job: Job = { ...settings, dir, data, engine, out, started };
+      const job: Job = { ...settings, dir, data, engine, profiler, out, started };
+      checkSizes(job);
       await breathe(signal);
       if (resumed === undefined) {
         const env = describeEnv(settings.config.seed, engine.info);
@@ -129,6 +150,24 @@ async function run(flags: Flags, out: Output): Promise<void> {
     } finally {
       engine.dispose();
     }
+  });
+}
+
+/** Refuses what cannot be indexed, and what the machine has no memory for. */
+function checkSizes({ config, data, tasks }: Job): void {
+  const { contextLength: length } = config.model;
+  const prompts = tasks.flatMap((task) => data.pairs(task).pairs("val", PROBED_PAIRS));
+  const longest = Math.max(...prompts.map(({ pos, neg }) => Math.max(pos.length, neg.length)));
+  const estimate = trainingMemory({
+    model: modelOf(config, data.tokenizer.vocabSize),
+    step: stepConfigOf(config),
+    tokens: { batch: config.training.batch, length },
+    text: { batch: SAMPLE_ROWS, length },
+    prompts: { batch: 2 * CHUNK_PAIRS, length: longest },
+  });
+  checkMemory("Training", estimate, {
+    weights: "model.width, model.neurons or model.layers",
+    activations: "training.batch, model.contextLength, model.width or model.layers",
   });
 }
 
@@ -149,7 +188,7 @@ function tellOtherEngine(before: unknown, { info }: Engine, out: Output): void {
 
 /** Trains, writes everything, and closes the run whatever happens. */
 async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSignal, from?: Checkpoint): Promise<void> {
-  const { dir, data, engine, out, config, started } = job;
+  const { dir, data, engine, profiler, out, config, started } = job;
   const { every, evalEvery } = config.logging;
   const pace = new Pace();
   const log = new TrainLog(out, pace, evalEvery);
@@ -160,10 +199,14 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
     tellStart(job, model, from?.step ?? 0);
     let kept = from?.step ?? 0;
     let report: TrainReport | undefined;
+    const laps = new LapSum();
     let asked = performance.now();
+    profiler?.lap();
     for await (const event of train(model, data, { signal, ...(resume === undefined ? {} : { resume }) })) {
+      const lap = profiler?.lap();
       switch (event.event) {
         case "step":
+          if (lap) laps.add(lap);
           pace.add((performance.now() - asked) / 1000, config.training.batch * config.model.contextLength);
           if (event.step % every === 0 || event.step === event.steps) {
             writer.log(stepRow(event));
@@ -192,6 +235,7 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
           event satisfies never;
       }
       asked = performance.now();
+      profiler?.lap();
     }
     if (report === undefined) {
       throw interruptError(
@@ -202,11 +246,18 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
     writer.report({ ...report, engine: engine.info });
     writer.finish();
     const seconds = (performance.now() - started) / 1000;
+    if (profiler && laps.steps > 0) tellProfile(laps.report(), out);
     finish(job, report, { tokensPerSecond: pace.tokensPerSecond, seconds });
   } finally {
     writer.close();
     out.clear();
   }
+}
+
+function tellProfile(report: ProfileReport, out: Output): void {
+  out.event({ event: "profile", ...report });
+  out.line();
+  out.line(profileText(report, out.style));
 }
 
 function tellStart({ dir, tasks, config, engine, out }: Job, model: Model, from: number): void {

@@ -144,6 +144,10 @@ export interface Addon {
     targets: Int32Array,
     dlogits: A | null,
   ): number;
+  /** Multiply-adds on registers, on all threads; returns the floating point operations that were done. */
+  peakFma(c: C, rounds: number): number;
+  /** Reads the array once, in parts, on all threads. */
+  peakRead(c: C, x: Float32Array): void;
 }
 
 /** The package's folder: the nearest one above this file that holds binding.gyp. */

@@ -20,6 +20,7 @@ import type {
   TokenShape,
   UnembedLoss,
 } from "../engine.ts";
+import { checkActivation, checkEntries, checkMatrix, outOfMemory, WIDEST_HEAD } from "../limits.ts";
 import {
   type ActivationRef,
   type Addon,
@@ -68,7 +69,16 @@ const shapeKey = (tokens: TokenShape, width: number): number =>
   (tokens.batch * 65536 + tokens.length) * 1048576 + width;
 
 function enough(ok: boolean): void {
-  if (!ok) throw new Error("the native engine ran out of memory");
+  if (!ok) throw outOfMemory();
+}
+
+/** A new handle. The addon throws when there is no memory for it. */
+function taken<Ref>(take: () => Ref): Ref {
+  try {
+    return take();
+  } catch (error) {
+    throw outOfMemory(error);
+  }
 }
 
 class Pool<T extends { readonly tokens: TokenShape; readonly width: number }> {
@@ -103,14 +113,17 @@ class NativeEngine implements Engine {
   activation(tokens: TokenShape, width: number): Activation {
     const pooled = this.activations.take(tokens, width);
     if (pooled) return pooled;
-    const ref = this.addon.activation(tokens.batch, tokens.length, width);
+    const { batch, length } = tokens;
+    checkActivation(tokens, width);
+    const ref = taken(() => this.addon.activation(batch, length, width));
     return { tokens, width, ref, slices: new Map(), isView: false } as NativeActivation;
   }
 
   keptSet(tokens: TokenShape, width: number): KeptSet {
     const pooled = this.keptSets.take(tokens, width);
     if (pooled) return pooled;
-    return { tokens, width, ref: this.addon.keptSet(tokens.batch, tokens.length, width) } as NativeKept;
+    const ref = taken(() => this.addon.keptSet(tokens.batch, tokens.length, width));
+    return { tokens, width, ref } as NativeKept;
   }
 
   slice(x: Activation, start: number, width: number): Activation {
@@ -168,12 +181,14 @@ class NativeEngine implements Engine {
   dense(name: string, shape: readonly number[]): DenseParam {
     const cols = shape[shape.length - 1] ?? 1;
     const rows = shape.slice(0, -1).reduce((a, b) => a * b, 1);
-    return { kind: "dense", name, shape, ref: this.addon.dense(rows, cols) } as NativeDense;
+    checkEntries(name, shape);
+    const ref = taken(() => this.addon.dense(rows, cols));
+    return { kind: "dense", name, shape, ref } as NativeDense;
   }
 
   sparse(name: string, shape: readonly [number, number], protect: Protect): SparseParam {
-    assert(shape[0] <= 65535 && shape[1] <= 65535, `${name}: ${shape.join(" x ")} is over 65,535 a side`);
-    const ref = this.addon.sparse(shape[0], shape[1], protect === "row" ? 1 : protect === "col" ? 2 : 0);
+    checkMatrix(name, shape);
+    const ref = taken(() => this.addon.sparse(shape[0], shape[1], protect === "row" ? 1 : protect === "col" ? 2 : 0));
     return { kind: "sparse", name, shape, protect, ref } as NativeSparse;
   }
 
@@ -416,7 +431,7 @@ class NativeEngine implements Engine {
     out: Activation,
     lse: Activation,
   ): void {
-    assert(q.width / heads <= 256, `head width ${q.width / heads} is over 256`);
+    assert(q.width / heads <= WIDEST_HEAD, `head width ${q.width / heads} is over ${WIDEST_HEAD}`);
     this.addon.attention(this.context, act(q), act(k), act(v), denOrNull(sink), heads, act(out), act(lse));
   }
 
@@ -515,10 +530,13 @@ export function loadNativeEngine(options: NativeOptions = {}): Engine {
   const wanted = options.isa ?? process.env.SPARSE_ISA;
   const isa = wanted === undefined ? available[available.length - 1]! : available.find((name) => name === wanted);
   if (!isa) {
+    const known = ISAS.some((name) => name === wanted);
     throw inputError(
       "isa",
-      `this machine does not run the instruction set "${wanted}"`,
-      `Unset SPARSE_ISA, or choose one of: ${available.join(", ")}.`,
+      known
+        ? `This machine does not run the instruction set "${wanted}"`
+        : `There is no instruction set "${wanted}"; SPARSE_ISA is one of ${ISAS.join(", ")}`,
+      `Unset SPARSE_ISA, or choose one that this machine runs: ${available.join(", ")}.`,
     );
   }
   return new NativeEngine(addon, isa, options.threads ?? availableParallelism());

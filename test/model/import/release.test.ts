@@ -133,6 +133,9 @@ describe("a config is refused", () => {
     [{ n_layer: undefined }, "n_layer"],
     [{ afrac: 1.5 }, "afrac"],
     [{ d_pos_emb: 0 }, "d_pos_emb"],
+    [{ vocab_size: 100_000 }, "vocabSize"],
+    [{ n_head: 100, d_head: 250 }, "75000"],
+    [{ d_head: 300 }, "300"],
     [{ use_tied_aux_matrix: true }, "use_tied_aux_matrix"],
   ])("with %j, naming the field", (fields, name) => {
     expect(error(fields).message).toContain(name);

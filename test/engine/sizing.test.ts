@@ -1,0 +1,89 @@
+/** The engine that only counts, against the bytes that the native engine holds, and what cannot be indexed. */
+import { describe, expect, it } from "vitest";
+import { createEngine } from "../../src/engine/select.ts";
+import { SizingEngine } from "../../src/engine/sizing.ts";
+import { Tape } from "../../src/engine/tape.ts";
+import { nextTokenLoss } from "../../src/model/forward.ts";
+import { Model } from "../../src/model/model.ts";
+import { initParams, paramSpecs } from "../../src/model/names.ts";
+import { extractionMemory } from "../../src/prune/memory.ts";
+import { modelOf, resolveTrainConfig, stepConfigOf, type TrainOverrides } from "../../src/train/config.ts";
+import { trainingMemory } from "../../src/train/memory.ts";
+import { Stepper } from "../../src/train/step.ts";
+import { Rng } from "../../src/util/rng.ts";
+import { refused } from "../support/refused.ts";
+
+const { engine } = createEngine({ engine: "auto" });
+const isNative = engine.info.name === "native";
+
+const SHAPES: readonly [what: string, vocabSize: number, settings: TrainOverrides][] = [
+  ["the defaults", 500, {}],
+  ["the released recipe", 800, { model: { width: 192, activationFraction: 1 / 4, sink: true, contextLength: 96 } }],
+  ["few tokens, wide", 300, { model: { width: 512, layers: 1, contextLength: 40 }, training: { batch: 2 } }],
+  ["many tokens, narrow", 200, { model: { width: 32, contextLength: 250 }, training: { batch: 32 } }],
+  ["positions, tied, layer norm", 400, { model: { positions: "added", tiedUnembed: true, norm: "layer" } }],
+  ["amortised", 600, { model: { width: 128 }, training: { denseGradEvery: 10 } }],
+  ["dense, no bigrams", 2000, { model: { bigram: "none", width: 128 }, training: { density: 1 } }],
+];
+
+describe.skipIf(!isNative)("the estimate of a training step", () => {
+  it.each(SHAPES)("is near what the native engine holds: %s", (_, vocabSize, settings) => {
+    const config = resolveTrainConfig([settings]);
+    const tokens = { batch: config.training.batch, length: config.model.contextLength };
+    const [model, step] = [modelOf(config, vocabSize), stepConfigOf(config)];
+    const { engine: own } = createEngine({ engine: "native" });
+    const before = own.memoryBytes();
+    const stepper = new Stepper(new Model(own, { config: model, params: initParams(model, 0) }), step);
+    const rng = Rng.of("sizing");
+    const ids = Int32Array.from({ length: tokens.batch * tokens.length }, () => rng.uint32() % vocabSize);
+    for (let i = 0; i < 2; i++) stepper.step(i, ids, ids, tokens);
+    const held = own.memoryBytes() - before;
+    const { weights, activations, host } = trainingMemory({ model, step, tokens });
+    expect((weights + activations) / held).toBeGreaterThan(0.8);
+    expect((weights + activations) / held).toBeLessThan(1.25);
+    const entries = paramSpecs(model).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    expect(host).toBe(16 * entries);
+  });
+});
+
+it("counts evaluations too, and less for models whose zeros are known", () => {
+  const config = resolveTrainConfig([]);
+  const model = modelOf(config, 100);
+  const sizes = { model, step: stepConfigOf(config), tokens: { batch: 1, length: 16 } };
+  const alone = trainingMemory(sizes).activations;
+  expect(trainingMemory({ ...sizes, text: { batch: 16, length: 128 } }).activations).toBeGreaterThan(2 * alone);
+  expect(trainingMemory({ ...sizes, prompts: { batch: 64, length: 32 } }).activations).toBeGreaterThan(2 * alone);
+  const params = initParams(model, 0);
+  const full = extractionMemory({ config: model, params }, sizes.tokens, sizes.tokens);
+  for (const values of params.values()) values.fill(0);
+  const empty = extractionMemory({ config: model, params }, sizes.tokens, sizes.tokens);
+  expect(empty.weights).toBeLessThan(full.weights);
+  expect(empty.activations).toBe(full.activations);
+});
+
+it("reuses what was released, and a pass of another engine than the native one asks for the same", () => {
+  const sizing = new SizingEngine();
+  const config = modelOf(resolveTrainConfig([]), 50);
+  const params = initParams(config, 0);
+  const model = new Model(sizing.engine, { config, params });
+  const ids = new Int32Array(32);
+  const pass = (): number => {
+    const tape = new Tape(sizing.engine, "weights");
+    nextTokenLoss(tape, model, ids, ids, { batch: 2, length: 16 });
+    tape.backward();
+    tape.free();
+    return sizing.bytes;
+  };
+  expect(pass()).toBe(pass());
+});
+
+describe.each(["sizing", engine.info.name])("%s engine", (name) => {
+  const own = name === "sizing" ? new SizingEngine().engine : engine;
+
+  it.skipIf(name === "reference")("refuses what cannot be indexed", () => {
+    expect(refused(() => own.sparse("w", [65_536, 4], null)).message).toContain("65536 x 4");
+    expect(refused(() => own.sparse("w", [65_535, 65_535], null)).message).toContain("2147483647");
+    expect(refused(() => own.dense("table", [100_000, 100_000])).code).toBe("too-large");
+    expect(refused(() => own.activation({ batch: 65_535, length: 65_535 }, 1)).message).toContain("65535 x 65536 x 1");
+  });
+});
