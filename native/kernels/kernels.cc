@@ -21,9 +21,9 @@ static const Kernels table = {
     "plain",
 #endif
     peak_fma, peak_read, embed, embed_backward, positions, positions_backward, norm, norm_backward, copy, sum, spmm_plan,
-    spmm, outer, sddmm, embed_backward_kept, bias_backward,
-    nonlinearity, nonlinearity_backward, abs_topk, nonlinearity_topk, abs_topk_backward, mask, mask_backward, patch, patch_backward,
-    attention, attention_backward, add_rows, add_row, add_rows_backward, unembed_loss, sum_squares, adam_dense, adam_rows, adam_kept,
+    spmm, outer, sddmm, embed_backward_kept, bias_backward, nonlinearity, nonlinearity_backward, abs_topk,
+    nonlinearity_topk, abs_topk_backward, mask, mask_backward, patch, patch_backward, attention, attention_backward,
+    add_rows, add_row, add_rows_backward, unembed_loss, sum_squares, adam_dense, adam_rows, adam_kept,
 };
 }  // namespace ISA_NS
 
