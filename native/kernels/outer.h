@@ -6,7 +6,7 @@
 #include "table.h"
 
 namespace ISA_NS {
-constexpr int kTogether = 256;     // features of the first operand that share a pass over a panel of the second
+constexpr int kGroupRows = 256;     // features of the first operand that share a pass over a panel of the second
 constexpr int kDenseRows = 6;   // rows of a dense tile
 constexpr int kWide = 8 * VL;   // columns that a list works on at once
 constexpr float kMostlyZero = 0.55f;   // share of nonzeros up to which lists are faster than dense tiles
@@ -182,7 +182,7 @@ static void outer(View a, View b, float* grad, Panels shape, bool add, const Out
       transpose(y.block(blk) + (size_t)p * kPanel * kBlock, kBlock, cols, kBlock, s.panels + panels.row(p, blk * kBlock), w);
     }
   });
-  int group = kTogether;  // smaller where threads would have nothing to do
+  int group = kGroupRows;  // smaller where threads would have nothing to do
   while (group > 64 && (x.W + group - 1) / group * np < 4 * pool_threads()) group /= 2;
   if (!lists) group -= group % kDenseRows;
   parallel((x.W + group - 1) / group * np, [&](int item) {
@@ -194,7 +194,7 @@ static void outer(View a, View b, float* grad, Panels shape, bool add, const Out
       if (lists) lists_by_panel(s, x.W, x.blocks, first, n, panel, w, g, !add);
       else dense_by_panel(x, first, n, panel, w, g, !add);
     } else {
-      float* tile = thread_scratch((size_t)kTogether * kPanel);
+      float* tile = thread_scratch((size_t)kGroupRows * kPanel);
       lists_by_panel(s, x.W, x.blocks, first, n, panel, w, tile, true);
       for (int r = n; r % 16; r++)
         for (int c = 0; c < w; c++) tile[(size_t)r * w + c] = 0.f;
