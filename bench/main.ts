@@ -19,7 +19,7 @@ import {
   scalingTable,
   versionsTable,
 } from "./render.ts";
-import { drawScaling, measureScaling } from "./scaling.ts";
+import { drawScaling, measureScaling, type ScalingPoint } from "./scaling.ts";
 import { findTorch, SLOW_BLAS, TORCH_MISSING } from "./sides.ts";
 import { compareIsas, compareThreads } from "./versions.ts";
 
@@ -105,9 +105,12 @@ const COMMANDS: Record<Command, (options: Options) => Promise<void>> = {
   },
   scaling: async (options) => {
     say(machine());
-    const points = await measureScaling(options, say);
-    if (options.json) printLines(points);
-    else print(scalingTable(points));
+    const points: ScalingPoint[] = [];
+    for await (const point of measureScaling(options, say)) {
+      points.push(point);
+      if (options.json) printLines([point]);
+    }
+    if (!options.json) print(scalingTable(points));
     for (const file of drawScaling(points, options.out)) say(`wrote ${file}`);
   },
   limits: async (options) => {

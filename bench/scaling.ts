@@ -46,21 +46,19 @@ function matrixEntries({ model }: Case): number {
     .reduce((sum, { shape }) => sum + shapeSize(shape), 0);
 }
 
-/** `say` is told what is being measured. */
-export async function measureScaling(options: Options, say: (text: string) => void): Promise<ScalingPoint[]> {
+/** Points as they are measured; `say` is told what comes next. */
+export async function* measureScaling(options: Options, say: (text: string) => void): AsyncGenerator<ScalingPoint> {
   const entries = matrixEntries(caseOf(WIDTH)) * FIXED;
   const plan = [
     ...DENSITIES.map((density) => ({ series: "density", width: WIDTH, density }) as const),
     ...WIDTHS.map((width) => ({ series: "width", width, density: entries / matrixEntries(caseOf(width)) }) as const),
   ];
-  const points: ScalingPoint[] = [];
   for (const { series, width, density } of plan) {
     for (const mode of options.modes) {
       say(`width ${width} at density ${densityText(density)}, ${mode} ...`);
-      points.push({ series, width, density, ...(await measure(caseOf(width), density, mode, options)) });
+      yield { series, width, density, ...(await measure(caseOf(width), density, mode, options)) };
     }
   }
-  return points;
 }
 
 async function measure(c: Case, density: number, mode: Mode, options: Options) {
