@@ -81,6 +81,23 @@ function conformance(subject: EngineCase): void {
       });
     }
 
+    test("attention over several tiles", () => {
+      const sizes = [
+        [200, 16],
+        [140, 8],
+        [300, 24],
+        [70, 70],
+      ] as const;
+      for (const op of opCases.filter(({ name }) => name.startsWith("attention"))) {
+        for (const [length, headWidth] of sizes) {
+          const dims = { seed: length, batch: 2, length, width: 1, other: 1, heads: 2, headWidth, fraction: 1 };
+          const instance = op.make(dims, "normal");
+          const expected = evaluate(new ReferenceEngine(), instance);
+          compare(evaluate(guarded(engine, true), instance), expected, false);
+        }
+      }
+    });
+
     test("write, read, fill and slice", () => {
       checkProperty(dimsArbitrary, RUNS, ({ seed, batch, length, width, other }) => {
         const tokens = { batch, length };

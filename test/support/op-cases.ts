@@ -112,13 +112,15 @@ function nonlinearityTopKCase(kind: Nonlinearity): OpCase {
   );
 }
 
-function attentionCase(sink: boolean): OpCase {
-  return opCase(`attention${sink ? " with sink" : ""}`, (m) => {
+/** `kept`: the fraction of queries', keys' and values' entries that are not zero, as after AbsTopK. */
+function attentionCase(sink: boolean, kept = 1): OpCase {
+  return opCase(`attention${kept < 1 ? " of mostly zeros" : ""}${sink ? " with sink" : ""}`, (m) => {
     const { heads, headWidth } = m.dims;
     const inner = heads * headWidth;
-    const smooth = () => m.input(inner, { values: m.values(m.count * inner, "normal") });
+    const input = () =>
+      m.input(inner, { values: m.values(m.count * inner, "normal").map((x) => (m.rng.bool(kept) ? x : 0)) });
     return {
-      inputs: [smooth(), smooth(), smooth()],
+      inputs: [input(), input(), input()],
       params: sink ? [m.dense("sink", [heads])] : [],
       run: (tape, [q, k, v], [s]) => single(ops.attention(tape, q!, k!, v!, sink ? denseOf(s) : null, heads)),
     };
@@ -241,6 +243,7 @@ export const opCases: readonly OpCase[] = [
   ),
   attentionCase(false),
   attentionCase(true),
+  attentionCase(true, 0.25),
   lossCase(false, false),
   lossCase(true, false),
   lossCase(false, true),
