@@ -105,7 +105,7 @@ static void add_row(View x, const float* row) {
 
 // Parallel over columns, so that tokens add in order.
 static void add_rows_backward(View dx, const int* places, float* dtable) {
-  const int V = dx.W, width = 128, chunks = (V + width - 1) / width;
+  const int V = dx.W, width = 512, chunks = (V + width - 1) / width;
   parallel(chunks, [&](int chunk) {
     const int c0 = chunk * width, c1 = c0 + width < V ? c0 + width : V;
     float turned[256];
