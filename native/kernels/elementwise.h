@@ -1,4 +1,4 @@
-// Ops that touch each entry once: copy, sum, nonlinearity, mask, patch.
+// Ops that touch each entry once: copy, sum, nonlinearity, mask, patch. They are queued, but for the mask's reverse.
 #pragma once
 #include "simd.h"
 
@@ -6,13 +6,13 @@ namespace ISA_NS {
 // body(block, feature, first of the 64 entries of each operand)
 template <class Body>
 INLINE void each_feature(int blocks, int W, const Body& body) {
-  parallel(blocks, [&](int b) {
+  local(blocks, [=](int b) {
     for (int c = 0; c < W; c++) body(b, (size_t)c * kBlock);
   });
 }
 
 static void copy(View x, View out, bool add) {
-  each_feature(x.blocks, x.W, [&](int b, size_t at) {
+  each_feature(x.blocks, x.W, [=](int b, size_t at) {
     const float* s = x.block(b) + at;
     float* d = out.block(b) + at;
     for (int t = 0; t < kBlock; t += VL) store(d + t, add ? load(d + t) + load(s + t) : load(s + t));
@@ -20,7 +20,7 @@ static void copy(View x, View out, bool add) {
 }
 
 static void sum(View p, View q, View out) {
-  each_feature(p.blocks, p.W, [&](int b, size_t at) {
+  each_feature(p.blocks, p.W, [=](int b, size_t at) {
     const float *x = p.block(b) + at, *y = q.block(b) + at;
     float* d = out.block(b) + at;
     for (int t = 0; t < kBlock; t += VL) store(d + t, load(x + t) + load(y + t));
@@ -58,7 +58,7 @@ INLINE void nonlinearity_block(int kind, const float* x, int W, float* out) {
 }
 
 static void nonlinearity(int kind, View x, View out) {
-  parallel(x.blocks, [&](int b) { nonlinearity_block(kind, x.block(b), x.W, out.block(b)); });
+  local(x.blocks, [=](int b) { nonlinearity_block(kind, x.block(b), x.W, out.block(b)); });
 }
 
 INLINE vf slope(int kind, vf x) {
@@ -75,7 +75,7 @@ INLINE vf load_kept(const float* p, unsigned bits) {
 
 // `kept`: where the gradient counts, or null
 static void nonlinearity_backward(int kind, View x, View dout, const KeptSet* kept, View dx, bool add) {
-  parallel(x.blocks, [&](int b) {
+  local(x.blocks, [=](int b) {
     for (int c = 0; c < x.W; c++) {
       const size_t at = (size_t)c * kBlock;
       const float *s = x.block(b) + at, *g = dout.block(b) + at;
@@ -90,7 +90,7 @@ static void nonlinearity_backward(int kind, View x, View dout, const KeptSet* ke
 }
 
 static void mask(View x, const float* mask, const float* mean, View out) {
-  parallel(x.blocks, [&](int b) {
+  local(x.blocks, [=](int b) {
     for (int c = 0; c < x.W; c++) {
       const float* s = x.block(b) + (size_t)c * kBlock;
       float* d = out.block(b) + (size_t)c * kBlock;
@@ -120,7 +120,7 @@ static void mask_backward(View x, const float* mask, const float* mean, View dou
 }
 
 static void patch(View x, View values, View where, View out) {
-  each_feature(x.blocks, x.W, [&](int b, size_t at) {
+  each_feature(x.blocks, x.W, [=](int b, size_t at) {
     const float *s = x.block(b) + at, *v = values.block(b) + at, *w = where.block(b) + at;
     float* d = out.block(b) + at;
     for (int t = 0; t < kBlock; t += VL) store(d + t, select(load(w + t) != all(0.f), load(v + t), load(s + t)));
@@ -128,7 +128,7 @@ static void patch(View x, View values, View where, View out) {
 }
 
 static void patch_backward(View dout, View where, View dx, bool add) {
-  each_feature(dout.blocks, dout.W, [&](int b, size_t at) {
+  each_feature(dout.blocks, dout.W, [=](int b, size_t at) {
     const float *g = dout.block(b) + at, *w = where.block(b) + at;
     float* d = dx.block(b) + at;
     for (int t = 0; t < kBlock; t += VL) {

@@ -234,11 +234,10 @@ INLINE void topk_block(const float* x, int W, int k, int* guess, float* out, uin
 // `before(block)` returns the entries to cut.
 template <class Before>
 INLINE void topk_blocks(View out, int k, const KeptSet& kept, const Before& before) {
-  int guess = 0;  // passes from block to block: changes the speed of a search, never its result
-  parallel(out.blocks, [&](int b) {
+  local(out.blocks, [=](int b) {
     uint64_t* bits = kept.bits + (size_t)b * kept.W;
     if (k > 0) {
-      topk_block(before(b), out.W, k, &guess, out.block(b), bits);
+      topk_block(before(b), out.W, k, kept.guess, out.block(b), bits);
     } else {
       memset(out.block(b), 0, (size_t)out.W * kBlock * 4);
       memset(bits, 0, (size_t)out.W * 8);
@@ -247,18 +246,18 @@ INLINE void topk_blocks(View out, int k, const KeptSet& kept, const Before& befo
 }
 
 static void abs_topk(View x, int k, View out, const KeptSet& kept) {
-  topk_blocks(out, k, kept, [&](int b) { return x.block(b); });
+  topk_blocks(out, k, kept, [=](int b) { return x.block(b); });
 }
 
 static void nonlinearity_topk(int kind, View x, int k, View out, const KeptSet& kept) {
-  topk_blocks(out, k, kept, [&](int b) {
+  topk_blocks(out, k, kept, [=](int b) {
     nonlinearity_block(kind, x.block(b), x.W, out.block(b));
     return out.block(b);
   });
 }
 
 static void abs_topk_backward(View dout, const KeptSet& kept, View dx, bool add) {
-  parallel(dout.blocks, [&](int b) {
+  local(dout.blocks, [=](int b) {
     for (int c = 0; c < dout.W; c++) {
       const float* g = dout.block(b) + (size_t)c * kBlock;
       float* d = dx.block(b) + (size_t)c * kBlock;
