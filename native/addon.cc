@@ -26,6 +26,7 @@ struct Storage {
 struct Kept {
   KeptSet set;
   size_t bytes;
+  int guess = 0;
 };
 struct Ints {
   const int* data;
@@ -229,7 +230,7 @@ Owned<Kept> kept_set(int B, int T, int W) {
   const int Tp = round_up(T, kLaneAlign), blocks = (B * Tp + kBlock - 1) / kBlock;
   auto* k = new Kept();
   k->bytes = (size_t)blocks * W * 8;
-  k->set = KeptSet{(uint64_t*)memory_take(k->bytes), B, T, Tp, W, blocks};
+  k->set = KeptSet{(uint64_t*)memory_take(k->bytes), &k->guess, B, T, Tp, W, blocks};
   if (k->set.bits) return {k};
   delete k;
   return {nullptr};
@@ -366,12 +367,25 @@ void positions_backward(Context& c, View dout, DenseParam* table) { use(c).posit
 void norm(Context& c, int kind, View x, DenseParam* weight, DenseParam* bias, View out, View stats) {
   use(c).norm(kind, x, weight->value, value_of(bias), out, stats);
 }
+// grad[c] += the rows' entries, in order
+void add_sums(const float* rows, int count, int W, float* grad) {
+  for (int r = 0; r < count; r++)
+    for (int c = 0; c < W; c++) grad[c] += rows[(size_t)r * W + c];
+}
 bool norm_backward(Context& c, int kind, View x, DenseParam* weight, DenseParam* bias, View stats, View dout, View dx,
                    bool add, bool weights) {
-  auto* scratch = (float*)c.dense.need((size_t)x.blocks * x.W * 2 * 4);
-  if (!scratch) return false;
-  use(c).norm_backward(kind, x, weight->value, stats, dout, dx, add, weights ? open_grad(weight) : nullptr,
-                       weights ? open_grad(bias) : nullptr, scratch);
+  const Kernels& k = use(c);
+  if (!weights) {
+    k.norm_backward(kind, x, weight->value, stats, dout, dx, add, nullptr, nullptr);
+    return true;
+  }
+  const size_t size = (size_t)x.blocks * x.W;
+  auto* sums = (float*)c.dense.need(size * 2 * 4);
+  if (!sums) return false;
+  k.norm_backward(kind, x, weight->value, stats, dout, dx, add, sums, bias ? sums + size : nullptr);
+  queue_flush();
+  add_sums(sums, x.blocks, x.W, open_grad(weight));
+  if (bias) add_sums(sums + size, x.blocks, x.W, open_grad(bias));
   return true;
 }
 void copy(Context& c, View x, View out, bool add) { use(c).copy(x, out, add); }
@@ -573,7 +587,7 @@ NAPI_MODULE_INIT() {
   METHOD(positions, "positions");
   METHOD(positions_backward, "positionsBackward");
   QUEUED(norm, "norm");
-  METHOD(norm_backward, "normBackward");
+  QUEUED(norm_backward, "normBackward");
   QUEUED(copy, "copy");
   QUEUED(sum, "sum");
   QUEUED(linear, "linear");

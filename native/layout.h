@@ -28,9 +28,11 @@ struct View {
   }
 };
 
-// One bit per entry: bits[block * W + feature] covers the 64 tokens of a block.
+// One bit per entry: bits[block * W + feature] covers the 64 tokens of a block. `guess` passes from block to block what is
+// near a k-th magnitude; it changes the speed of a search, never its result.
 struct KeptSet {
   uint64_t* bits;
+  int* guess;
   int B, T, Tp, W, blocks;
 };
 

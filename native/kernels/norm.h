@@ -42,8 +42,8 @@ static void norm(int kind, View x, const float* weight, const float* bias, View 
 
 // Part of the reverse: kSideTokens tokens of a block. dweight and dbias (null: not wanted) are of these tokens alone.
 template <int KIND>
-INLINE void norm_backward_part(const float* in, int W, const float* weight, const float* st, const float* g, float* d, bool add,
-                               float* dweight, float* dbias) {
+INLINE void norm_backward_part(const float* in, int W, const float* weight, const float* st, const float* g, float* d,
+                               bool add, float* dweight, float* dbias) {
   vf mean[kSide], inverse[kSide], dot[kSide], total[kSide];
   UNROLL for (int i = 0; i < kSide; i++) {
     mean[i] = load(st + i * VL);
@@ -79,12 +79,12 @@ INLINE void norm_backward_part(const float* in, int W, const float* weight, cons
   }
 }
 
-// scratch: blocks * W floats for dweight and as many for dbias; summed over blocks in order
-static void norm_backward(int kind, View x, const float* weight, View stats, View dout, View dx, bool add, float* dweight,
-                          float* dbias, float* scratch) {
-  const int W = x.W;
-  parallel(x.blocks, [&](int b) {
-    float *dw = dweight ? scratch + (size_t)b * W : nullptr, *db = dbias ? scratch + (size_t)(x.blocks + b) * W : nullptr;
+// dweights, dbiases: a row of W sums for each block; null: not wanted.
+static void norm_backward(int kind, View x, const float* weight, View stats, View dout, View dx, bool add, float* dweights,
+                          float* dbiases) {
+  local(x.blocks, [=](int b) {
+    const int W = x.W;
+    float *dw = dweights ? dweights + (size_t)b * W : nullptr, *db = dbiases ? dbiases + (size_t)b * W : nullptr;
     for (int c = 0; c < W; c++) {
       if (dw) dw[c] = 0.f;
       if (db) db[c] = 0.f;
@@ -93,10 +93,5 @@ static void norm_backward(int kind, View x, const float* weight, View stats, Vie
       (kind == 1 ? norm_backward_part<1> : norm_backward_part<0>)(x.block(b) + t, W, weight, stats.block(b) + t,
                                                                    dout.block(b) + t, dx.block(b) + t, add, dw, db);
   });
-  for (int b = 0; b < x.blocks; b++)
-    for (int c = 0; c < W; c++) {
-      if (dweight) dweight[c] += scratch[(size_t)b * W + c];
-      if (dbias) dbias[c] += scratch[(size_t)(x.blocks + b) * W + c];
-    }
 }
 }  // namespace ISA_NS

@@ -58,8 +58,8 @@ struct Kernels {
   void (*positions)(const float* table, View out);
   void (*positions_backward)(View dout, float* dtable);
   void (*norm)(int kind, View x, const float* weight, const float* bias, View out, View stats);
-  void (*norm_backward)(int kind, View x, const float* weight, View stats, View dout, View dx, bool add, float* dweight,
-                        float* dbias, float* scratch);
+  void (*norm_backward)(int kind, View x, const float* weight, View stats, View dout, View dx, bool add, float* dweights,
+                        float* dbiases);
   void (*copy)(View x, View out, bool add);
   void (*sum)(View a, View b, View out);
   // out (+)= rows x + bias

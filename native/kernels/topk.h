@@ -16,7 +16,7 @@
 
 namespace ISA_NS {
 constexpr int kMagnitude = 0x7fffffff;
-constexpr int kTogether = 4 * VL;  // tokens searched together
+constexpr int kGroup = 4 * VL;  // tokens searched together
 constexpr int kZero = -127, kBelow = -126, kAbove = 127;  // digits of what is zero or outside of the window
 constexpr int kSteps = kAbove - kBelow - 1;
 constexpr int kListed = 16;    // entries of one digit that are compared by value
@@ -44,7 +44,7 @@ INLINE uint64_t byte_bits(vb mask) {
   return (unsigned)_mm_movemask_epi8((__m128i)mask);
 #else
   uint64_t bits = 0;
-  for (int i = 0; i < kTogether; i++) bits |= (uint64_t)(mask[i] & 1) << i;
+  for (int i = 0; i < kGroup; i++) bits |= (uint64_t)(mask[i] & 1) << i;
   return bits;
 #endif
 }
@@ -62,7 +62,7 @@ INLINE vb to_bytes(vi a, vi b, vi c, vi d) {
 #else
   vb bytes;
   const vi from[4] = {a, b, c, d};
-  for (int i = 0; i < kTogether; i++) {
+  for (int i = 0; i < kGroup; i++) {
     const int x = from[i / VL][i % VL];
     bytes[i] = (int8_t)(x < -128 ? -128 : x > 127 ? 127 : x);
   }
@@ -72,7 +72,7 @@ INLINE vb to_bytes(vi a, vi b, vi c, vi d) {
 
 // Windows of a group's tokens: digit d is the magnitudes from center + (d << shift) on.
 struct Windows {
-  int center[kTogether], shift[kTogether];
+  int center[kGroup], shift[kGroup];
 };
 
 INLINE vi digit_of(vi x, vi center, vi shift) {
@@ -95,35 +95,35 @@ INLINE void cut_digits(const float* in, int W, const Windows& w, int8_t* digits)
     vi d[4];
     UNROLL for (int j = 0; j < 4; j++)
       d[j] = digit_of((vi)load(in + (size_t)c * kBlock + j * VL) & kMagnitude, center[j], shift[j]);
-    *(vb*)(digits + (size_t)c * kTogether) = to_bytes(d[0], d[1], d[2], d[3]);
+    *(vb*)(digits + (size_t)c * kGroup) = to_bytes(d[0], d[1], d[2], d[3]);
   }
 }
 
 // How many of each token's digits are over p.
 INLINE void count_over(const int8_t* digits, int W, vb p, uint16_t* count) {
-  for (int i = 0; i < kTogether; i++) count[i] = 0;
+  for (int i = 0; i < kGroup; i++) count[i] = 0;
   for (int first = 0; first < W; first += kCounted) {
     const int end = first + kCounted < W ? first + kCounted : W;
     vb a[4] = {};
     int c = first;
     for (; c + 3 < end; c += 4)
-      UNROLL for (int j = 0; j < 4; j++) a[j] = add_over(a[j], *(const vb*)(digits + (size_t)(c + j) * kTogether), p);
-    for (; c < end; c++) a[0] = add_over(a[0], *(const vb*)(digits + (size_t)c * kTogether), p);
-    alignas(64) uint8_t sum[kTogether];
+      UNROLL for (int j = 0; j < 4; j++) a[j] = add_over(a[j], *(const vb*)(digits + (size_t)(c + j) * kGroup), p);
+    for (; c < end; c++) a[0] = add_over(a[0], *(const vb*)(digits + (size_t)c * kGroup), p);
+    alignas(64) uint8_t sum[kGroup];
     *(vb*)sum = (a[0] + a[1]) + (a[2] + a[3]);
-    for (int i = 0; i < kTogether; i++) count[i] += sum[i];
+    for (int i = 0; i < kGroup; i++) count[i] += sum[i];
   }
 }
 
 // The digit that k entries reach, and how many entries reach it and are over it.
 INLINE void find_digits(const int8_t* digits, int W, int k, int8_t* digit, uint16_t* reach, uint16_t* over) {
-  alignas(64) int8_t p[kTogether];
-  uint16_t count[kTogether];
-  for (int i = 0; i < kTogether; i++) digit[i] = -128, reach[i] = (uint16_t)W, over[i] = 0;
+  alignas(64) int8_t p[kGroup];
+  uint16_t count[kGroup];
+  for (int i = 0; i < kGroup; i++) digit[i] = -128, reach[i] = (uint16_t)W, over[i] = 0;
   for (int step = 128; step > 0; step >>= 1) {
-    for (int i = 0; i < kTogether; i++) p[i] = (int8_t)(digit[i] + step - 1);
+    for (int i = 0; i < kGroup; i++) p[i] = (int8_t)(digit[i] + step - 1);
     count_over(digits, W, *(const vb*)p, count);
-    for (int i = 0; i < kTogether; i++) {
+    for (int i = 0; i < kGroup; i++) {
       const bool enough = count[i] >= k;
       digit[i] = (int8_t)(enough ? digit[i] + step : digit[i]);
       reach[i] = enough ? count[i] : reach[i];
@@ -135,10 +135,10 @@ INLINE void find_digits(const int8_t* digits, int W, int k, int8_t* digit, uint1
 // Of these tokens' entries that share the digit of the k-th only `quota` stay, the largest: the others sink by one.
 INLINE void compare_values(const float* in, int W, const int8_t* digit, const uint16_t* quota, uint64_t tokens,
                            int8_t* digits) {
-  uint16_t list[kTogether][kListed];
-  int length[kTogether] = {};
+  uint16_t list[kGroup][kListed];
+  int length[kGroup] = {};
   for (int c = 0; c < W; c++) {
-    uint64_t bits = byte_bits((vb)(*(const vb*)(digits + (size_t)c * kTogether) == *(const vb*)digit)) & tokens;
+    uint64_t bits = byte_bits((vb)(*(const vb*)(digits + (size_t)c * kGroup) == *(const vb*)digit)) & tokens;
     for (; bits; bits &= bits - 1) {
       const int i = __builtin_ctzll(bits);
       list[i][length[i]++] = (uint16_t)c;
@@ -151,7 +151,7 @@ INLINE void compare_values(const float* in, int W, const int8_t* digit, const ui
     for (int a = 0; a < n; a++) {
       int before = 0;
       for (int b = 0; b < n; b++) before += x[b] > x[a] || (x[b] == x[a] && b < a);
-      digits[(size_t)list[i][a] * kTogether + i] -= before >= quota[i];
+      digits[(size_t)list[i][a] * kGroup + i] -= before >= quota[i];
     }
   }
 }
@@ -160,17 +160,17 @@ INLINE void compare_values(const float* in, int W, const int8_t* digit, const ui
 INLINE void drop_ties(int W, const int8_t* digit, uint16_t* quota, int8_t* digits) {
   for (int first = 0; first < W; first += kCounted) {
     const int end = first + kCounted < W ? first + kCounted : W;
-    alignas(64) uint8_t before[kTogether], after[kTogether];
-    for (int i = 0; i < kTogether; i++) before[i] = (uint8_t)(quota[i] < kCounted ? quota[i] : kCounted);
+    alignas(64) uint8_t before[kGroup], after[kGroup];
+    for (int i = 0; i < kGroup; i++) before[i] = (uint8_t)(quota[i] < kCounted ? quota[i] : kCounted);
     vu left = *(const vu*)before;
     for (int c = first; c < end; c++) {
-      auto* x = (vb*)(digits + (size_t)c * kTogether);
+      auto* x = (vb*)(digits + (size_t)c * kGroup);
       const vu tied = (vu)(*x == *(const vb*)digit) & 1, stays = tied < left ? tied : left;
       left -= stays;
       *x -= (vb)(tied - stays);
     }
     *(vu*)after = left;
-    for (int i = 0; i < kTogether; i++) quota[i] = (uint16_t)(quota[i] - (before[i] - after[i]));
+    for (int i = 0; i < kGroup; i++) quota[i] = (uint16_t)(quota[i] - (before[i] - after[i]));
   }
 }
 
@@ -178,16 +178,16 @@ INLINE void drop_ties(int W, const int8_t* digit, uint16_t* quota, int8_t* digit
 // returns the next guess.
 INLINE int search(const float* in, int W, int k, int guess, int8_t* digits, int8_t* digit) {
   Windows w;
-  uint16_t reach[kTogether], over[kTogether], quota[kTogether];
+  uint16_t reach[kGroup], over[kGroup], quota[kGroup];
   // two octaves around the guess; without one, a step for each power of two
-  for (int i = 0; i < kTogether; i++) w.center[i] = guess ? guess : 128 << 23, w.shift[i] = guess ? 16 : 23;
+  for (int i = 0; i < kGroup; i++) w.center[i] = guess ? guess : 128 << 23, w.shift[i] = guess ? 16 : 23;
   for (;;) {
     cut_digits(in, W, w, digits);
     find_digits(digits, W, k, digit, reach, over);
     bool again = false, ties = false;
     uint64_t few = 0;
     int64_t sum = 0, found = 0;
-    for (int i = 0; i < kTogether; i++) {
+    for (int i = 0; i < kGroup; i++) {
       const int d = digit[i], step = 1 << w.shift[i], shared = reach[i] - over[i];
       const bool inside = d > kBelow && d < kAbove;
       int lo = w.center[i] + d * step, hi = d == kAbove ? kMagnitude : lo + step;
@@ -216,12 +216,12 @@ INLINE int search(const float* in, int W, int k, int guess, int8_t* digits, int8
 // One block: x and out are its entries, bits those that stay.
 INLINE void topk_block(const float* x, int W, int k, int* guess, float* out, uint64_t* bits) {
   auto* digits = (int8_t*)thread_scratch((size_t)W * VL);
-  for (int t = 0; t < kBlock; t += kTogether) {
-    alignas(64) int8_t digit[kTogether];
+  for (int t = 0; t < kBlock; t += kGroup) {
+    alignas(64) int8_t digit[kGroup];
     const int next = search(x + t, W, k, __atomic_load_n(guess, __ATOMIC_RELAXED), digits, digit);
     __atomic_store_n(guess, next, __ATOMIC_RELAXED);
     for (int c = 0; c < W; c++) {
-      const uint64_t keep = byte_bits((vb)(*(const vb*)(digits + (size_t)c * kTogether) >= *(const vb*)digit));
+      const uint64_t keep = byte_bits((vb)(*(const vb*)(digits + (size_t)c * kGroup) >= *(const vb*)digit));
       bits[c] = t == 0 ? keep : bits[c] | keep << t;
       UNROLL for (int j = 0; j < 4; j++) {
         const size_t at = (size_t)c * kBlock + t + j * VL;
@@ -234,11 +234,10 @@ INLINE void topk_block(const float* x, int W, int k, int* guess, float* out, uin
 // `before(block)` returns the entries to cut.
 template <class Before>
 INLINE void topk_blocks(View out, int k, const KeptSet& kept, const Before& before) {
-  int guess = 0;  // passes from block to block: changes the speed of a search, never its result
-  local(out.blocks, [=](int b) mutable {
+  local(out.blocks, [=](int b) {
     uint64_t* bits = kept.bits + (size_t)b * kept.W;
     if (k > 0) {
-      topk_block(before(b), out.W, k, &guess, out.block(b), bits);
+      topk_block(before(b), out.W, k, kept.guess, out.block(b), bits);
     } else {
       memset(out.block(b), 0, (size_t)out.W * kBlock * 4);
       memset(bits, 0, (size_t)out.W * 8);
