@@ -90,6 +90,10 @@ static float attend_dense_backward(View q, View k, View v, const float* sink, Vi
     const vi lane = lanes() + t0;
     if (t0 % 16 == 0)
       for (const View& x : inputs) prefetch(x, next, t0);
+    if (all_zero(dout, a, t0, VL)) {
+      for (int d = 0; d < K; d++) store(dq.at(token, first + d), all(0.f));
+      continue;
+    }
     const vf L = load(lse.at(token, h));
     vf D = all(0.f);
     {

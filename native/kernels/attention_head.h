@@ -39,6 +39,14 @@ INLINE void prefetch(View x, Head next, int t) {
   for (int d = 0; d < next.K; d++) __builtin_prefetch(in + (size_t)d * kBlock);
 }
 
+// Are tokens [t, t + n) of the head zero? Then they need no backward pass: in a pruning step the loss sees one token.
+INLINE bool all_zero(View x, Head a, int t, int n) {
+  vi bits = alli(0);
+  for (int i = 0; i < n; i += VL)
+    for (int d = 0; d < a.K; d++) bits |= (vi)load(x.at(x.token(a.b, t + i), a.first + d)) & 0x7fffffff;
+  return !any(bits != alli(0));
+}
+
 // out[t * KP + d]
 INLINE void head_token_major(View x, Head a, float* out) {
   for (int t = 0; t < x.Tp; t += 16)

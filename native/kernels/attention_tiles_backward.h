@@ -84,6 +84,11 @@ static float attend_tiles_backward(View q, View k, View v, const float* sink, Vi
   vf dsink = all(0.f);
   for (int t0 = 0; t0 < Tp; t0 += kQueries) {
     const int end = Tp - t0 < kQueries ? Tp : t0 + kQueries;
+    if (all_zero(dout, a, t0, end - t0)) {
+      for (int t = t0; t < end; t += VL)
+        for (int d = 0; d < K; d++) store(dq.at(q.token(a.b, t), a.first + d), all(0.f));
+      continue;
+    }
     gather(q, a, t0, kQueries, scale * kLog2e, qs, kQueries);
     gather(dout, a, t0, kQueries, 1.f, g, kQueries);
     for (size_t i = 0; i < wide; i += VL) store(dqs + i, all(0.f));

@@ -112,9 +112,13 @@ function nonlinearityTopKCase(kind: Nonlinearity): OpCase {
   );
 }
 
-/** `kept`: the fraction of queries', keys' and values' entries that are not zero, as after AbsTopK. */
-function attentionCase(sink: boolean, kept = 1): OpCase {
-  return opCase(`attention${kept < 1 ? " of mostly zeros" : ""}${sink ? " with sink" : ""}`, (m) => {
+/**
+ * `kept`: the fraction of queries', keys' and values' entries that are not zero, as after AbsTopK. `last`: only the last
+ * token of each sequence has a gradient.
+ */
+function attentionCase(sink: boolean, kept = 1, last = false): OpCase {
+  const name = `attention${kept < 1 ? " of mostly zeros" : ""}${sink ? " with sink" : ""}${last ? ", last tokens" : ""}`;
+  return opCase(name, (m) => {
     const { heads, headWidth } = m.dims;
     const inner = heads * headWidth;
     const input = () =>
@@ -122,7 +126,12 @@ function attentionCase(sink: boolean, kept = 1): OpCase {
     return {
       inputs: [input(), input(), input()],
       params: sink ? [m.dense("sink", [heads])] : [],
-      run: (tape, [q, k, v], [s]) => single(ops.attention(tape, q!, k!, v!, sink ? denseOf(s) : null, heads)),
+      run: (tape, [q, k, v], [s]) => {
+        const y = ops.attention(tape, q!, k!, v!, sink ? denseOf(s) : null, heads);
+        const { batch, length } = y.tokens;
+        const ends = Int32Array.from({ length: batch }, (_, b) => (b + 1) * length - 1);
+        return single(last ? ops.gatherTokens(tape, y, ends) : y);
+      },
     };
   });
 }
@@ -244,6 +253,8 @@ export const opCases: readonly OpCase[] = [
   attentionCase(false),
   attentionCase(true),
   attentionCase(true, 0.25),
+  attentionCase(true, 1, true),
+  attentionCase(true, 0.25, true),
   lossCase(false, false),
   lossCase(true, false),
   lossCase(false, true),
