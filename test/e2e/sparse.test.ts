@@ -209,29 +209,34 @@ describe("a run", { timeout: TIMEOUT }, () => {
 const SMALLEST = ["--out", "runs/quotes-small", "--set", "model.layers=1", "--set", "model.neurons=16"];
 
 describe("interruption", { timeout: TIMEOUT }, () => {
+  const LAST = ["model", "optimizer"].map((name) => `checkpoints/step-000200/${name}.safetensors`);
   const long = [...TRAIN.map((arg) => (arg === "20" ? "200" : arg)), "--set", "logging.checkpointEvery=64"];
 
-  it("keeps what is finished, and resuming gives the bytes of an unbroken run", async () => {
-    const whole = sparse(dir, ...long, "--out", "whole");
-    const job = start("sparse", [...long, "--out", "broken", "--json"], dir);
-    await job.seen('"step":70');
-    job.child.kill("SIGINT");
-    const { code, stdout, stderr } = await job.ended;
-    expect(code).toBe(130);
-    expect(stderr).toContain("sparse train --resume broken");
-    const last = events(stdout).slice(-2);
-    expect(last).toMatchObject([{ event: "checkpoint" }, { event: "error", code: "interrupted" }]);
-    expect(last[0]!.step).toBeGreaterThanOrEqual(70);
-    expect(last[0]!.step).toBeLessThan(200);
-    expect(fs.existsSync(at("broken/DONE"))).toBe(false);
-    const resumed = await sparse(dir, "train", "--resume", "broken");
-    expect(resumed.code).toBe(3);
-    expect(resumed.stdout).toContain("continued after step");
-    expect((await whole).code).toBe(3);
-    for (const file of ["checkpoints/step-000200/model.safetensors", "metrics.jsonl", "report.json"]) {
-      expect(bytes("broken", file).equals(bytes("whole", file)), file).toBe(true);
-    }
-  });
+  it.each([[], ["--dense-grad-every", "9"]])(
+    "keeps what is finished, and resuming gives the bytes of an unbroken run (%s)",
+    async (...more) => {
+      const args = [...long, ...more, "--force"];
+      const whole = sparse(dir, ...args, "--out", "whole");
+      const job = start("sparse", [...args, "--out", "broken", "--json"], dir);
+      await job.seen('"step":70');
+      job.child.kill("SIGINT");
+      const { code, stdout, stderr } = await job.ended;
+      expect(code).toBe(130);
+      expect(stderr).toContain("sparse train --resume broken");
+      const last = events(stdout).slice(-2);
+      expect(last).toMatchObject([{ event: "checkpoint" }, { event: "error", code: "interrupted" }]);
+      expect(last[0]!.step).toBeGreaterThanOrEqual(70);
+      expect(last[0]!.step).toBeLessThan(200);
+      expect(fs.existsSync(at("broken/DONE"))).toBe(false);
+      const resumed = await sparse(dir, "train", "--resume", "broken");
+      expect(resumed.code).toBe(3);
+      expect(resumed.stdout).toContain("continued after step");
+      expect((await whole).code).toBe(3);
+      for (const file of [...LAST, "metrics.jsonl", "report.json"]) {
+        expect(bytes("broken", file).equals(bytes("whole", file)), file).toBe(true);
+      }
+    },
+  );
 
   it("of a forced run keeps the old one until the new one is finished", async () => {
     const job = start("sparse", [...long, "--out", "again", "--force", "--json"], dir);
