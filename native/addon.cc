@@ -367,25 +367,15 @@ void positions_backward(Context& c, View dout, DenseParam* table) { use(c).posit
 void norm(Context& c, int kind, View x, DenseParam* weight, DenseParam* bias, View out, View stats) {
   use(c).norm(kind, x, weight->value, value_of(bias), out, stats);
 }
-// grad[c] += the rows' entries, in order
-void add_sums(const float* rows, int count, int W, float* grad) {
-  for (int r = 0; r < count; r++)
-    for (int c = 0; c < W; c++) grad[c] += rows[(size_t)r * W + c];
-}
 bool norm_backward(Context& c, int kind, View x, DenseParam* weight, DenseParam* bias, View stats, View dout, View dx,
                    bool add, bool weights) {
-  const Kernels& k = use(c);
-  if (!weights) {
-    k.norm_backward(kind, x, weight->value, stats, dout, dx, add, nullptr, nullptr);
-    return true;
-  }
-  const size_t size = (size_t)x.blocks * x.W;
-  auto* sums = (float*)c.dense.need(size * 2 * 4);
-  if (!sums) return false;
-  k.norm_backward(kind, x, weight->value, stats, dout, dx, add, sums, bias ? sums + size : nullptr);
-  queue_flush();
-  add_sums(sums, x.blocks, x.W, open_grad(weight));
-  if (bias) add_sums(sums + size, x.blocks, x.W, open_grad(bias));
+  const size_t size = weights ? (size_t)x.blocks * x.W : 0;
+  auto* sums = (float*)(weights ? queue_scratch(size * 2 * 4) : nullptr);
+  if (weights && !sums) return false;
+  use(c).norm_backward(kind, x, weight->value, stats, dout, dx, add, sums, bias && weights ? sums + size : nullptr);
+  if (!weights) return true;
+  queue_sums(sums, x.blocks, x.W, open_grad(weight));
+  if (bias) queue_sums(sums + size, x.blocks, x.W, open_grad(bias));
   return true;
 }
 void copy(Context& c, View x, View out, bool add) { use(c).copy(x, out, add); }
@@ -418,7 +408,13 @@ bool linear_backward_weight_kept(Context& c, View x, View dout, SparseParam* w) 
   use(c).sddmm(w->primary, w->shape.rows, a, b, w->kept_grad, w->has_kept);
   return w->has_kept = true;
 }
-void bias_backward(Context& c, View dout, DenseParam* bias) { use(c).bias_backward(dout, open_grad(bias)); }
+bool bias_backward(Context& c, View dout, DenseParam* bias) {
+  auto* sums = (float*)queue_scratch((size_t)dout.blocks * dout.W * 4);
+  if (!sums) return false;
+  use(c).bias_backward(dout, sums);
+  queue_sums(sums, dout.blocks, dout.W, open_grad(bias));
+  return true;
+}
 void nonlinearity(Context& c, int kind, View x, View out) { use(c).nonlinearity(kind, x, out); }
 void nonlinearity_backward(Context& c, int kind, View x, View dout, Kept* kept, View dx, bool add) {
   use(c).nonlinearity_backward(kind, x, dout, kept ? &kept->set : nullptr, dx, add);
@@ -431,8 +427,12 @@ void abs_topk_backward(Context& c, View dout, Kept* kept, View dx, bool add) {
   use(c).abs_topk_backward(dout, kept->set, dx, add);
 }
 void mask(Context& c, View x, DenseParam* m, DenseParam* mean, View out) { use(c).mask(x, m->value, mean->value, out); }
-void mask_backward(Context& c, View x, DenseParam* m, DenseParam* mean, View dout, View dx, bool add) {
-  use(c).mask_backward(x, m->value, mean->value, dout, dx, add, open_grad(m));
+bool mask_backward(Context& c, View x, DenseParam* m, DenseParam* mean, View dout, View dx, bool add) {
+  auto* sums = (float*)queue_scratch((size_t)x.blocks * x.W * 4);
+  if (!sums) return false;
+  use(c).mask_backward(x, m->value, mean->value, dout, dx, add, sums);
+  queue_sums(sums, x.blocks, x.W, open_grad(m));
+  return true;
 }
 void patch(Context& c, View x, View values, View where, View out) { use(c).patch(x, values, where, out); }
 void patch_backward(Context& c, View dout, View where, View dx, bool add) { use(c).patch_backward(dout, where, dx, add); }
@@ -594,14 +594,14 @@ NAPI_MODULE_INIT() {
   QUEUED(linear_backward_input, "linearBackwardInput");
   METHOD(linear_backward_weight, "linearBackwardWeight");
   METHOD(linear_backward_weight_kept, "linearBackwardWeightKept");
-  METHOD(bias_backward, "biasBackward");
+  QUEUED(bias_backward, "biasBackward");
   QUEUED(nonlinearity, "nonlinearity");
   QUEUED(nonlinearity_backward, "nonlinearityBackward");
   QUEUED(abs_topk, "absTopK");
   QUEUED(nonlinearity_topk, "nonlinearityTopK");
   QUEUED(abs_topk_backward, "absTopKBackward");
   QUEUED(mask, "mask");
-  METHOD(mask_backward, "maskBackward");
+  QUEUED(mask_backward, "maskBackward");
   QUEUED(patch, "patch");
   QUEUED(patch_backward, "patchBackward");
   METHOD(attention, "attention");

@@ -8,10 +8,20 @@
 namespace {
 struct Op {
   BlockFn fn;
-  alignas(16) uint8_t closure[496];
+  alignas(16) uint8_t closure[kClosure];
 };
+struct Sums {
+  const float* rows;
+  int count, width;
+  float* grad;
+};
+void add(const Sums& s) {
+  for (int r = 0; r < s.count; r++)
+    for (int c = 0; c < s.width; c++) s.grad[c] += s.rows[(size_t)r * s.width + c];
+}
 struct Queue {
   std::vector<Op> ops;
+  std::vector<Sums> sums;
   int blocks = 0;
   bool eager = false;
   Scratch scratch;
@@ -32,6 +42,14 @@ void queue_flush() {
       },
       &q.ops);
   q.ops.clear();
+  for (const Sums& s : q.sums) add(s);
+  q.sums.clear();
+}
+
+void queue_sums(const float* rows, int count, int width, float* grad) {
+  const Sums s{rows, count, width, grad};
+  if (queue.ops.empty()) return add(s);  // they have run
+  queue.sums.push_back(s);
 }
 
 void queue_local(int blocks, BlockFn fn, const void* closure, size_t bytes) {

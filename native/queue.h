@@ -9,9 +9,12 @@
 typedef void (*BlockFn)(void* closure, int block);
 // `closure` (trivially copyable) is copied, and shared by the threads. It may hold addresses of activations and parameters: who frees or changes one by
 // other means flushes first.
+constexpr size_t kClosure = 496;  // bytes, at most
 void queue_local(int blocks, BlockFn fn, const void* closure, size_t bytes);
 // Aligned memory that lives until the next flush, uninitialised; null when there is none. May flush to make room.
 void* queue_scratch(size_t bytes);
+// When the queued blocks have run: grad[c] += rows[r][c], in the order of the rows.
+void queue_sums(const float* rows, int count, int width, float* grad);
 void queue_flush();
 // Runs every op at once, so that each can be timed.
 void queue_eager(bool eager);

@@ -100,21 +100,20 @@ static void mask(View x, const float* mask, const float* mean, View out) {
   });
 }
 
-static void mask_backward(View x, const float* mask, const float* mean, View dout, View dx, bool add, float* dmask) {
-  parallel((x.W + 15) / 16, [&](int chunk) {
-    for (int c = chunk * 16; c < x.W && c < chunk * 16 + 16; c++) {
+// sums: (blocks, W), what each block adds to the gradient of the mask
+static void mask_backward(View x, const float* mask, const float* mean, View dout, View dx, bool add, float* sums) {
+  local(x.blocks, [=](int b) {
+    for (int c = 0; c < x.W; c++) {
+      const float *s = x.block(b) + (size_t)c * kBlock, *g = dout.block(b) + (size_t)c * kBlock;
+      float* d = dx.block(b) + (size_t)c * kBlock;
       vf m = all(mask[c]), mu = all(mean[c]), total = all(0.f);
-      for (int b = 0; b < x.blocks; b++) {
-        const float *s = x.block(b) + (size_t)c * kBlock, *g = dout.block(b) + (size_t)c * kBlock;
-        float* d = dx.block(b) + (size_t)c * kBlock;
-        for (int t = 0; t < kBlock; t += VL) {
-          vf dy = load(g + t);
-          total += dy * (load(s + t) - mu);
-          vf r = m * dy;
-          store(d + t, add ? load(d + t) + r : r);
-        }
+      UNROLL for (int t = 0; t < kBlock; t += VL) {
+        vf dy = load(g + t);
+        total += dy * (load(s + t) - mu);
+        vf r = m * dy;
+        store(d + t, add ? load(d + t) + r : r);
       }
-      dmask[c] += hsum(total);
+      sums[(size_t)b * x.W + c] = hsum(total);
     }
   });
 }

@@ -133,15 +133,14 @@ static void spmm(Compressed rows, View x, const float* bias, View out, bool add,
   local(x.blocks, [=](int b) { spmm_block(rows, out.W, x.W, bias, x.block(b), out.block(b), add, plan); });
 }
 
-static void bias_backward(View dout, float* dbias) {
-  parallel((dout.W + 15) / 16, [&](int chunk) {
-    for (int c = chunk * 16; c < dout.W && c < chunk * 16 + 16; c++) {
+// sums: (blocks, W)
+static void bias_backward(View dout, float* sums) {
+  local(dout.blocks, [=](int b) {
+    for (int c = 0; c < dout.W; c++) {
+      const float* x = dout.block(b) + (size_t)c * kBlock;
       vf sum = all(0.f);
-      for (int b = 0; b < dout.blocks; b++) {
-        const float* x = dout.block(b) + (size_t)c * kBlock;
-        for (int t = 0; t < kBlock; t += VL) sum += load(x + t);
-      }
-      dbias[c] += hsum(sum);
+      UNROLL for (int t = 0; t < kBlock; t += VL) sum += load(x + t);
+      sums[(size_t)b * dout.W + c] = hsum(sum);
     }
   });
 }

@@ -149,7 +149,7 @@ INLINE void parallel(int items, const Body& body) {
 // Queues body(block) for each block. The body is copied: it captures by value, and touches only that block of activations.
 template <class Body>
 INLINE void local(int blocks, const Body& body) {
-  static_assert(__is_trivially_copyable(Body), "a queued op is copied");
+  static_assert(__is_trivially_copyable(Body) && sizeof(Body) <= kClosure, "a queued op is copied");
   struct Call {
     static void run(void* closure, int block) { (*(Body*)closure)(block); }
   };

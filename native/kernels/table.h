@@ -70,14 +70,14 @@ struct Kernels {
   // gradient at the entries of `rows`, in their order: grad[q] (+)= sum over tokens of x[row] * y[idx[q]]
   void (*sddmm)(const Compressed& rows, int R, View x, View y, float* grad, bool add);
   void (*embed_backward_kept)(View dout, const int* ids, const Compressed& rows, int R, float* grad, bool add);
-  void (*bias_backward)(View dout, float* dbias);
+  void (*bias_backward)(View dout, float* sums);  // one row a block
   void (*nonlinearity)(int kind, View x, View out);
   void (*nonlinearity_backward)(int kind, View x, View dout, const KeptSet* kept, View dx, bool add);
   void (*abs_topk)(View x, int k, View out, const KeptSet& kept);
   void (*nonlinearity_topk)(int kind, View x, int k, View out, const KeptSet& kept);
   void (*abs_topk_backward)(View dout, const KeptSet& kept, View dx, bool add);
   void (*mask)(View x, const float* mask, const float* mean, View out);
-  void (*mask_backward)(View x, const float* mask, const float* mean, View dout, View dx, bool add, float* dmask);
+  void (*mask_backward)(View x, const float* mask, const float* mean, View dout, View dx, bool add, float* sums);
   void (*patch)(View x, View values, View where, View out);
   void (*patch_backward)(View dout, View where, View dx, bool add);
   void (*attention)(View q, View k, View v, const float* sink, int heads, View out, View lse);

@@ -103,14 +103,14 @@ export interface Addon {
   linearBackwardInput(c: C, dout: A, w: S, dx: A, add: boolean): boolean;
   linearBackwardWeight(c: C, x: A, dout: A, w: S): boolean;
   linearBackwardWeightKept(c: C, x: A, dout: A, w: S): boolean;
-  biasBackward(c: C, dout: A, bias: D): void;
+  biasBackward(c: C, dout: A, bias: D): boolean;
   nonlinearity(c: C, kind: number, x: A, out: A): void;
   nonlinearityBackward(c: C, kind: number, x: A, dout: A, kept: KeptRef | null, dx: A, add: boolean): void;
   absTopK(c: C, x: A, k: number, out: A, kept: KeptRef): void;
   nonlinearityTopK(c: C, kind: number, x: A, k: number, out: A, kept: KeptRef): void;
   absTopKBackward(c: C, dout: A, kept: KeptRef, dx: A, add: boolean): void;
   mask(c: C, x: A, mask: D, mean: D, out: A): void;
-  maskBackward(c: C, x: A, mask: D, mean: D, dout: A, dx: A, add: boolean): void;
+  maskBackward(c: C, x: A, mask: D, mean: D, dout: A, dx: A, add: boolean): boolean;
   patch(c: C, x: A, values: A, where: A, out: A): void;
   patchBackward(c: C, dout: A, where: A, dx: A, add: boolean): void;
   attention(c: C, q: A, k: A, v: A, sink: D | null, heads: number, out: A, lse: A): void;

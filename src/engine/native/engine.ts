@@ -375,7 +375,7 @@ class NativeEngine implements Engine {
   }
 
   biasBackward(dout: Activation, bias: DenseParam): void {
-    this.addon.biasBackward(this.context, act(dout), den(bias));
+    enough(this.addon.biasBackward(this.context, act(dout), den(bias)));
   }
 
   nonlinearity(kind: Nonlinearity, x: Activation, out: Activation): void {
@@ -419,7 +419,7 @@ class NativeEngine implements Engine {
     dx: Activation,
     add: boolean,
   ): void {
-    this.addon.maskBackward(this.context, act(x), den(mask), den(mean), act(dout), act(dx), add);
+    enough(this.addon.maskBackward(this.context, act(x), den(mask), den(mean), act(dout), act(dx), add));
   }
 
   patch(x: Activation, values: Activation, where: Activation, out: Activation): void {

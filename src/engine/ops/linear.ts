@@ -13,8 +13,8 @@ export function linear(tape: Tape, x: Activation, w: SparseParam, bias: DensePar
     const dout = tape.grad(out);
     const { dx, add } = tape.gradTarget(x);
     engine.linearBackwardInput(dout, w, dx, add);
-    weightGradient(tape, x, dout, w);
     if (bias && tape.trains(bias)) engine.biasBackward(dout, bias);
+    weightGradient(tape, x, dout, w);
   });
   return out;
 }
