@@ -16,6 +16,7 @@ namespace {
 struct Context {
   const Kernels* k;
   int threads;
+  bool eager = false;  // nothing waits in the queue
   Scratch dense, panels, ptr, token, val, losses;
   OptimizerScratch optimizer;
 };
@@ -199,15 +200,13 @@ bool supports(int isa) {
   static const char* names[] = {"plain", "avx2", "avx512"};
   return supported(names[isa]);
 }
-// before any kernel: the pool has the engine's number of threads
+// before any kernel
 const Kernels& use(Context& c) {
-  if (pool_threads() != c.threads) {
-    queue_flush();
-    pool_start(c.threads);
-  }
+  pool_use(c.threads);
+  queue_eager(c.eager);
   return *c.k;
 }
-void may_wait(bool allowed) { queue_eager(!allowed); }
+void may_wait(Context& c, bool allowed) { c.eager = !allowed; }
 double memory_bytes() { return (double)memory_held(); }
 
 Owned<Storage> activation(int B, int T, int W) {

@@ -2,20 +2,29 @@
 // compare-and-swap, so a thread that wakes late, or was preempted between two rounds, can never take an item of a round
 // whose function it does not know; and the caller waits for items to finish, not for threads to wake up.
 #include "pool.h"
+#include <pthread.h>
 #include <stdint.h>
+#include <time.h>
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
-#include <thread>
-#include <vector>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#endif
+#if defined(__linux__)
+#include <sys/resource.h>
 #endif
 
 namespace {
 constexpr uint64_t kClosed = 0x7fffffff;  // more than any number of items
-// Rounds follow each other within microseconds, so a thread looks this often (about 20 microseconds) before it sleeps.
-constexpr int kLooks = 600;
+// Rounds follow each other within microseconds, and a sleeping thread takes about 50 to wake up: so it looks for the next
+// one this often (about 300 microseconds) before it sleeps. Who waits for the end of a round looks about 20: the thread
+// it waits for may need the core.
+constexpr int kLooksForWork = 9000, kLooksForEnd = 600;
+// A thread that lost its core in the middle of an item keeps everybody waiting. The caller then works alone for so many
+// times the time it waited: on a busy machine a step takes hardly longer than on one thread. Nanoseconds.
+constexpr int64_t kLong = 300000, kAlone = 100, kAloneMost = 500000000;
 
 void relax() {
 #if defined(__x86_64__)
@@ -23,19 +32,49 @@ void relax() {
 #endif
 }
 
+int64_t now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
+}
+
+// How often this thread lost its core to another.
+long preemptions() {
+#if defined(RUSAGE_THREAD)
+  rusage usage;
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+#else
+  return 0;
+#endif
+}
+
+thread_local int index_of_thread = 0, threads_of_caller = 1;
+
 struct Pool {
-  std::vector<std::thread> workers;
+  int workers = 0;
   std::mutex mutex;
   std::condition_variable wake, idle;
   PoolFn fn = nullptr;
   void* context = nullptr;
+  std::atomic<int> threads{1};  // of this round
   std::atomic<uint32_t> items{0}, done{0};
   std::atomic<uint64_t> ticket{kClosed};
   std::atomic<int> sleeping{0};
-  std::atomic<bool> stop{false};
+  std::atomic<bool> preempted{false};
+  int64_t alone_until = 0;
 
   uint32_t round() const { return (uint32_t)(ticket.load() >> 32); }
 
+  void run(uint32_t item) {
+    if (index_of_thread == 0) return fn(context, (int)item);
+    thread_local long known = 0;
+    const int64_t start = now();
+    fn(context, (int)item);
+    if (now() - start < kLong) return;
+    const long lost = preemptions();
+    if (lost != known) preempted.store(true);
+    known = lost;
+  }
   void drain(uint32_t mine) {
     for (;;) {
       uint64_t t = ticket.load();
@@ -44,7 +83,7 @@ struct Pool {
       if (!ticket.compare_exchange_weak(t, t + 1)) continue;
       // The round cannot end before this item is done, so these belong to it.
       const uint32_t all = items.load();
-      fn(context, (int)item);
+      run(item);
       if (done.fetch_add(1) + 1 == all) {
         { std::lock_guard<std::mutex> lock(mutex); }
         idle.notify_one();
@@ -55,81 +94,80 @@ struct Pool {
     uint32_t seen = 0;
     for (;;) {
       int looks = 0;
-      while (round() == seen && looks++ < kLooks) relax();
+      while (round() == seen && looks++ < kLooksForWork) relax();
       if (round() == seen) {
         std::unique_lock<std::mutex> lock(mutex);
         sleeping++;
-        wake.wait(lock, [&] { return stop.load() || round() != seen; });
+        wake.wait(lock, [&] { return round() != seen; });
         sleeping--;
       }
-      if (stop.load()) return;
       seen = round();
-      drain(seen);
+      if (index_of_thread < threads.load()) drain(seen);
     }
   }
+  void grow(int wanted);
 };
-Pool* pool = nullptr;
-thread_local int index_of_thread = 0;
-std::mutex callers;  // worker threads of one process share the pool: one call at a time
+// Never destroyed: its threads live as long as the process, and find it whenever they wake up.
+Pool& pool = *new Pool();
+
+// Where the system allows no more threads, fewer do the same work.
+void Pool::grow(int wanted) {
+  for (; workers + 1 < wanted; workers++) {
+    pthread_t thread;
+    auto main = [](void* index) -> void* {
+      index_of_thread = (int)(intptr_t)index;
+      pool.worker();
+      return nullptr;
+    };
+    if (pthread_create(&thread, nullptr, main, (void*)(intptr_t)(workers + 1)) != 0) return;
+    pthread_detach(thread);
+  }
+}
+
+std::mutex callers;  // one round at a time
 }  // namespace
 
-static void stop_workers() {
-  if (!pool) return;
-  {
-    std::lock_guard<std::mutex> lock(pool->mutex);
-    pool->stop.store(true);
-    pool->ticket.store(((uint64_t)(pool->round() + 1) << 32) | kClosed);
-  }
-  pool->wake.notify_all();
-  for (auto& t : pool->workers) t.join();
-  delete pool;
-  pool = nullptr;
-}
-
-void pool_start(int threads) {
-  std::lock_guard<std::mutex> only(callers);
-  if (pool && (int)pool->workers.size() == threads - 1) return;
-  stop_workers();
-  pool = new Pool();
-  for (int i = 1; i < threads; i++)
-    pool->workers.emplace_back([i] {
-      index_of_thread = i;
-      pool->worker();
-    });
-}
-
-void pool_stop() {
-  std::lock_guard<std::mutex> only(callers);
-  stop_workers();
-}
+void pool_use(int threads) { threads_of_caller = threads; }
 
 int pool_thread() { return index_of_thread; }
 
-int pool_threads() { return pool ? (int)pool->workers.size() + 1 : 1; }
+int pool_threads() { return index_of_thread > 0 ? pool.threads.load() : threads_of_caller; }
 
 void pool_run(int items, PoolFn fn, void* context) {
   if (items <= 0) return;
-  std::lock_guard<std::mutex> only(callers);
-  if (!pool || pool->workers.empty() || items == 1) {
+  const int threads = threads_of_caller;
+  auto alone = [&] {
     for (int i = 0; i < items; i++) fn(context, i);
-    return;
+  };
+  if (threads <= 1 || items == 1) return alone();
+  std::lock_guard<std::mutex> only(callers);
+  if (pool.alone_until) {
+    if (now() < pool.alone_until) return alone();
+    pool.alone_until = 0;
+    pool.preempted.store(false);
   }
-  const uint32_t round = pool->round() + 1;
-  pool->fn = fn;
-  pool->context = context;
-  pool->done.store(0);
-  pool->items.store((uint32_t)items);
-  pool->ticket.store((uint64_t)round << 32);
-  if (pool->sleeping.load() > 0) {
-    { std::lock_guard<std::mutex> lock(pool->mutex); }
-    pool->wake.notify_all();
+  pool.grow(threads);
+  const uint32_t round = pool.round() + 1;
+  pool.fn = fn;
+  pool.context = context;
+  pool.done.store(0);
+  pool.items.store((uint32_t)items);
+  pool.threads.store(threads);
+  pool.ticket.store((uint64_t)round << 32);
+  if (pool.sleeping.load() > 0) {
+    { std::lock_guard<std::mutex> lock(pool.mutex); }
+    pool.wake.notify_all();
   }
-  pool->drain(round);
+  pool.drain(round);
   int looks = 0;
-  while (pool->done.load() != (uint32_t)items && looks++ < kLooks) relax();
-  if (pool->done.load() != (uint32_t)items) {
-    std::unique_lock<std::mutex> lock(pool->mutex);
-    pool->idle.wait(lock, [&] { return pool->done.load() == (uint32_t)items; });
+  while (pool.done.load() != (uint32_t)items && looks++ < kLooksForEnd) relax();
+  if (pool.done.load() != (uint32_t)items) {
+    const int64_t start = now();
+    std::unique_lock<std::mutex> lock(pool.mutex);
+    pool.idle.wait(lock, [&] { return pool.done.load() == (uint32_t)items; });
+    const int64_t waited = now() - start;
+    if (waited > kLong && pool.preempted.exchange(false))
+      pool.alone_until = now() + std::min(waited * kAlone, kAloneMost);
   }
-  pool->ticket.store(((uint64_t)round << 32) | kClosed);
+  pool.ticket.store(((uint64_t)round << 32) | kClosed);
 }

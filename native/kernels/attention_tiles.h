@@ -9,7 +9,8 @@ constexpr int kQueries = kVectors * VL;
 constexpr int kKeys = 32;    // in a tile: its scores stay in the first-level cache
 #define INLINE_LAMBDA __attribute__((always_inline))
 
-// Added to scores: kNever where query i comes before the key, else 0, for i from the first query of the tile on.
+// Added to scores: kNever where query i comes before the key, else 0, for i from the first query of the tile on. (A key
+// that is not a number therefore spoils the queries of its tile before it too; training stops at such values.)
 struct CausalTable {
   float x[2 * kQueries];
   constexpr CausalTable() : x() {

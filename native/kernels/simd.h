@@ -108,7 +108,7 @@ INLINE vf vexp(vf x) {
 
 // 2^x for x < 128, to about 1e-7 relative; exactly 0 from -127 down.
 INLINE vf vexp2(vf x) {
-  x = vmax(x, all(-127.f));
+  x = vmax(all(-127.f), x);
   const vf magic = all(12582912.f);
   const vf n = x + magic;
   const vi shifted = ((vi)n) << 23;

@@ -175,7 +175,7 @@ export function profileText({ steps, stepMs, jsMs, jsShare, ops }: ProfileReport
   ]);
   rows.push(["outside of the kernels (corpus, tape)", "", jsMs.toFixed(3), percent(jsShare), ""]);
   rows.push(["step", "", stepMs.toFixed(3), "", ""].map(style.bold));
-  return `${style.bold(`Time of a training step, mean of ${plural(steps, "step")}`)}\n${table(columns, rows, { style })}`;
+  return `${style.bold(`Time of a training step by kernel, each run by itself, mean of ${plural(steps, "step")}`)}\n${table(columns, rows, { style })}`;
 }
 
 function taskTable(tasks: Readonly<Record<string, PairMetrics>>, style: Style): string {

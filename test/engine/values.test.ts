@@ -1,5 +1,6 @@
 /** Values of every engine against formulas written out here: the optimizer, norms, attention, losses. */
 import { describe, expect, test } from "vitest";
+import type { Activation } from "../../src/engine/engine.ts";
 import { Rng } from "../../src/util/rng.ts";
 import { expectClose } from "../support/close.ts";
 import { engines } from "../support/engines.ts";
@@ -9,6 +10,24 @@ const RUNS = 25;
 
 for (const subject of engines) {
   describe(subject.name, () => {
+    test.each([8, 16, 32])("attention shows that a key is not a number, heads of %d", (width) => {
+      withEngine(subject.open, (engine) => {
+        const tokens = { batch: 1, length: 40 };
+        const [q, k, v, out] = [1, 2, 3, 4].map(() => engine.activation(tokens, width)) as [
+          Activation,
+          ...Activation[],
+        ];
+        const lse = engine.activation(tokens, 1);
+        const values = drawValues(5, 40 * width);
+        for (const x of [q, k!, v!]) engine.write(x, values);
+        values[0] = Number.NaN;
+        engine.write(k!, values);
+        engine.attention(q, k!, v!, null, 1, out!, lse);
+        // The first key is everybody's.
+        expect(engine.read(out!).every(Number.isNaN)).toBe(true);
+      });
+    });
+
     test("adam follows its formula, entry by entry", () => {
       withEngine(subject.open, (engine) => {
         const size = 7;

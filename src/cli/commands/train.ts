@@ -82,7 +82,12 @@ export function register(command: Command, out: Output): void {
     .addOption(new Option("--set <key=value>", "one setting; may be given several times").argParser(collect));
   engineOptions(command);
   jsonOption(command)
-    .addOption(new Option("--profile", "print in the end where the training steps spent their time"))
+    .addOption(
+      new Option(
+        "--profile",
+        "print in the end where the training steps spent their time; slower, as kernels then run one by one",
+      ),
+    )
     .addOption(new Option("--force", "replace the run that is there"))
     .addOption(
       new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([

@@ -25,7 +25,7 @@ export interface Addon {
   engine(isa: number, threads: number): C;
   supports(isa: number): boolean;
   memoryBytes(): number;
-  mayWait(allowed: boolean): void;
+  mayWait(c: C, allowed: boolean): void;
   activation(batch: number, length: number, width: number): A;
   slice(x: A, start: number, width: number): A;
   keptSet(batch: number, length: number, width: number): KeptRef;

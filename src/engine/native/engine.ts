@@ -111,7 +111,7 @@ class NativeEngine implements Engine {
   }
 
   mayWait(allowed: boolean): void {
-    this.addon.mayWait(allowed);
+    this.addon.mayWait(this.context, allowed);
   }
 
   activation(tokens: TokenShape, width: number): Activation {
