@@ -159,15 +159,14 @@ function prepare(dir: string, task: TaskSpec, out: string | undefined) {
 
 /** Text for the ablation means, in pieces whose activations stay in the caches. */
 function ablationText({ data }: TrainedRun): TokenBatch[] {
-  return data.sample("calib", ABLATION_TOKENS).flatMap((batch) => {
-    const { ids } = inputsAndTargets(batch);
-    const { rows, contextLength: length } = batch;
-    const step = Math.max(1, Math.floor(CHUNK_TOKENS / length));
-    const pieces: TokenBatch[] = [];
-    for (let row = 0; row < rows; row += step) {
-      const count = Math.min(step, rows - row);
-      pieces.push({ ids: ids.subarray(row * length, (row + count) * length), tokens: { batch: count, length } });
-    }
-    return pieces;
-  });
+  const text = data.sample("calib", ABLATION_TOKENS);
+  const { ids } = inputsAndTargets(text);
+  const { rows, contextLength: length } = text;
+  const step = Math.max(1, Math.floor(CHUNK_TOKENS / length));
+  const pieces: TokenBatch[] = [];
+  for (let row = 0; row < rows; row += step) {
+    const count = Math.min(step, rows - row);
+    pieces.push({ ids: ids.subarray(row * length, (row + count) * length), tokens: { batch: count, length } });
+  }
+  return pieces;
 }
