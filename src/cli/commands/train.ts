@@ -154,7 +154,7 @@ async function run(flags: Flags, out: Output): Promise<void> {
 }
 
 /** Refuses what cannot be indexed, and what the machine has no memory for. */
-function checkSizes({ config, data, tasks }: Job): void {
+function checkSizes({ config, data, tasks, out }: Job): void {
   const { contextLength: length } = config.model;
   const prompts = tasks.flatMap((task) => data.pairs(task).pairs("val", PROBED_PAIRS));
   const longest = Math.max(...prompts.map(({ pos, neg }) => Math.max(pos.length, neg.length)));
@@ -165,10 +165,11 @@ function checkSizes({ config, data, tasks }: Job): void {
     tokens: { batch: config.training.batch, length },
     prompts: promptShape(model, longest, promptTokens(config)),
   });
-  checkMemory("Training", estimate, {
+  const lower = {
     weights: "model.width, model.neurons or model.layers",
     activations: "training.batch, model.contextLength, model.width or model.layers",
-  });
+  };
+  checkMemory({ name: "Training", estimate, lower }, (text) => out.notice(text));
 }
 
 /** What an unfinished run was started with. */
