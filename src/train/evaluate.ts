@@ -3,7 +3,10 @@ import type { CorpusBatch } from "../data/corpus.ts";
 import { batchPairs, type PairBatch } from "../data/pairs.ts";
 import type { EncodedPair } from "../data/task.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import type { TokenShape } from "../engine/engine.ts";
+import { LANES } from "../engine/limits.ts";
 import { Tape } from "../engine/tape.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { checkTokens, logitsAt, nextTokenLoss } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
 
@@ -20,16 +23,38 @@ export function inputsAndTargets(batch: CorpusBatch): { ids: Int32Array; targets
   return { ids, targets };
 }
 
-/** Mean next-token loss in nats over the batches. */
-export function heldOutLoss(model: Model, batches: readonly CorpusBatch[]): number {
+interface Piece {
+  /** Of `tokens.batch` sequences. */
+  readonly ids: Int32Array;
+  /** -1 in the sequences that only fill up. */
+  readonly targets: Int32Array;
+  readonly tokens: TokenShape;
+  /** Sequences of the text, before those that fill up. */
+  readonly rows: number;
+}
+
+/** Text in pieces of `batch` sequences, the last one filled up: passes of the shape of a step run in its memory. */
+export function* pieces(text: CorpusBatch, batch: number): Generator<Piece> {
+  const { contextLength: T } = text;
+  const { ids, targets } = inputsAndTargets(text);
+  for (let at = 0; at < text.rows; at += batch) {
+    const piece = { ids: new Int32Array(batch * T), targets: new Int32Array(batch * T).fill(-1) };
+    const rows = Math.min(batch, text.rows - at);
+    piece.ids.set(ids.subarray(at * T, (at + rows) * T));
+    piece.targets.set(targets.subarray(at * T, (at + rows) * T));
+    yield { ...piece, tokens: { batch, length: T }, rows };
+  }
+}
+
+/** Mean next-token loss in nats over text, `batch` sequences at a time. */
+export function heldOutLoss(model: Model, text: CorpusBatch, batch: number): number {
   let sum = 0;
-  for (const batch of batches) {
-    const { ids, targets } = inputsAndTargets(batch);
+  for (const { ids, targets, tokens, rows } of pieces(text, batch)) {
     const tape = new Tape(model.engine, "nothing");
-    sum += nextTokenLoss(tape, model, ids, targets, { batch: batch.rows, length: batch.contextLength });
+    sum += rows * nextTokenLoss(tape, model, ids, targets, tokens);
     tape.free();
   }
-  return sum / batches.length;
+  return sum / text.rows;
 }
 
 export interface PairMetrics {
@@ -52,18 +77,35 @@ export function isLearned({ taskLoss }: PairMetrics): boolean {
 }
 
 /** Pairs scored in one forward pass: more only take memory. */
-export const CHUNK_PAIRS = 32;
+const MOST_PAIRS = 32;
 
-/** Scores a model on pairs of one task. */
-export function pairMetrics(model: Model, pairs: readonly EncodedPair[], tokenizer: Tokenizer): PairMetrics {
+/**
+ * Shape of a pass over prompts of up to `longest` tokens, with at most `most` tokens if two prompts have no more. Few
+ * shapes for all tasks and splits, so that they share their memory: the engine pads lengths to LANES anyway, and powers
+ * of 2 divide a split.
+ */
+export function promptShape({ contextLength }: ModelConfig, longest: number, most: number): TokenShape {
+  const length = Math.min(contextLength, Math.ceil(longest / LANES) * LANES);
+  const fitting = Math.max(1, Math.min(MOST_PAIRS, most / (2 * length)));
+  return { batch: 2 * 2 ** Math.floor(Math.log2(fitting)), length };
+}
+
+/** Scores a model on pairs of one task, about `most` tokens at a time. */
+export function pairMetrics(
+  model: Model,
+  pairs: readonly EncodedPair[],
+  tokenizer: Tokenizer,
+  most = Number.POSITIVE_INFINITY,
+): PairMetrics {
   let loss = 0;
   let full = 0;
   let right = 0;
   let both = 0;
-  // One length for all chunks, so that they share their memory.
-  const length = Math.max(...pairs.map(({ pos, neg }) => Math.max(pos.length, neg.length)));
-  for (let at = 0; at < pairs.length; at += CHUNK_PAIRS) {
-    const batch = batchPairs(pairs.slice(at, at + CHUNK_PAIRS), tokenizer, length);
+  const longest = Math.max(...pairs.map(({ pos, neg }) => Math.max(pos.length, neg.length)));
+  const shape = promptShape(model.config, longest, most);
+  const chunk = shape.batch / 2;
+  for (let at = 0; at < pairs.length; at += chunk) {
+    const batch = batchPairs(pairs.slice(at, at + chunk), tokenizer, shape.length);
     const logits = answerLogits(model, batch);
     const V = model.config.vocabSize;
     for (let row = 0; row < batch.rows; row++) {

@@ -11,10 +11,8 @@ import { type StepConfig, Stepper } from "./step.ts";
 export interface TrainingSizes {
   readonly model: ModelConfig;
   readonly step: StepConfig;
-  /** Of a step. */
+  /** Of a step and of a pass over held-out text. */
   readonly tokens: TokenShape;
-  /** Of a pass over held-out text. */
-  readonly text?: TokenShape;
   /** Of a pass over prompts. */
   readonly prompts?: TokenShape;
 }
@@ -24,7 +22,7 @@ const NONE = new Int32Array(0);
 const HOST_BYTES = 4 * 4;
 
 /** Throws an input error for sizes that cannot be indexed. */
-export function trainingMemory({ model: config, step, tokens, text, prompts }: TrainingSizes): MemoryEstimate {
+export function trainingMemory({ model: config, step, tokens, prompts }: TrainingSizes): MemoryEstimate {
   const sizing = new SizingEngine();
   const specs = paramSpecs(config);
   const params = new Map(specs.map(({ name }) => [name, new Float32Array(0)]));
@@ -38,7 +36,7 @@ export function trainingMemory({ model: config, step, tokens, text, prompts }: T
     run(tape);
     tape.free();
   };
-  if (text) forward((tape) => nextTokenLoss(tape, model, NONE, NONE, text));
+  forward((tape) => nextTokenLoss(tape, model, NONE, NONE, tokens));
   if (prompts) forward((tape) => logitsAt(tape, model, NONE, prompts, new Int32Array(prompts.batch)));
   const entries = specs.reduce((sum, { shape }) => sum + shapeSize(shape), 0);
   return { weights, activations: sizing.bytes - weights, host: HOST_BYTES * entries };

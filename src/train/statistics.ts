@@ -7,7 +7,7 @@ import { finalHidden } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
 import { paramSpecs, shapeSize } from "../model/names.ts";
 import { siteSpecs } from "../model/sites.ts";
-import { inputsAndTargets } from "./evaluate.ts";
+import { pieces } from "./evaluate.ts";
 
 interface MatrixSparsity {
   readonly name: string;
@@ -49,51 +49,75 @@ export interface SiteStatistics {
   readonly constant: number;
 }
 
-/** Activations of every node site over a sample of text. */
-export function activationStatistics(model: Model, batch: CorpusBatch): SiteStatistics[] {
-  const { ids } = inputsAndTargets(batch);
-  const sites = new Map(siteSpecs(model.config).map((s) => [s.name as string, s]));
-  const out: SiteStatistics[] = [];
-  const tape = new Tape(model.engine, "nothing");
-  const record = (name: string, x: Activation): void => {
-    const site = sites.get(name);
-    if (site) out.push(siteStatistics(name, site.width, model.engine.read(x)));
-  };
-  finalHidden(tape, model, ids, { batch: batch.rows, length: batch.contextLength }, { record });
-  tape.free();
-  return out;
+/** Activations of every node site over a sample of text, `batch` sequences at a time. */
+export function activationStatistics(model: Model, text: CorpusBatch, batch: number): SiteStatistics[] {
+  const widths = new Map(siteSpecs(model.config).map(({ name, width }) => [name as string, width]));
+  const sites = new Map<string, SiteSums>();
+  for (const { ids, tokens, rows } of pieces(text, batch)) {
+    const tape = new Tape(model.engine, "nothing");
+    const record = (name: string, x: Activation): void => {
+      const width = widths.get(name);
+      if (width === undefined) return;
+      const site = sites.get(name) ?? new SiteSums(name, width);
+      sites.set(name, site);
+      site.add(model.engine.read(x).subarray(0, rows * tokens.length * width));
+    };
+    finalHidden(tape, model, ids, tokens, { record });
+    tape.free();
+  }
+  return [...sites.values()].map((site) => site.statistics());
 }
 
-function siteStatistics(site: string, width: number, values: Float32Array): SiteStatistics {
-  const n = values.length;
-  let nonzero = 0;
-  let sum = 0;
-  for (const x of values) {
-    if (x !== 0) nonzero++;
-    sum += x;
+class SiteSums {
+  readonly width: number;
+  private readonly site: string;
+  private count = 0;
+  private nonzeros = 0;
+  /** Of powers 1 to 4 of the differences to the first value: what is constant has a variance of exactly 0. */
+  private readonly powers: [number, number, number, number] = [0, 0, 0, 0];
+  /** Values of the first token. */
+  private first: Float32Array = new Float32Array(0);
+  private readonly varies: Uint8Array;
+
+  constructor(site: string, width: number) {
+    this.site = site;
+    this.width = width;
+    this.varies = new Uint8Array(width);
   }
-  const mean = sum / n;
-  let second = 0;
-  let fourth = 0;
-  for (const x of values) {
-    const d = (x - mean) ** 2;
-    second += d;
-    fourth += d * d;
+
+  /** Values [tokens, width]. */
+  add(values: Float32Array): void {
+    const { width, powers, varies } = this;
+    if (this.count === 0) this.first = values.slice(0, width);
+    const { first } = this;
+    const origin = first[0]!;
+    this.count += values.length;
+    for (let i = 0; i < values.length; i++) {
+      const x = values[i]!;
+      if (x !== 0) this.nonzeros++;
+      if (x !== first[i % width]) varies[i % width] = 1;
+      const d = x - origin;
+      const square = d * d;
+      powers[0] += d;
+      powers[1] += square;
+      powers[2] += square * d;
+      powers[3] += square * square;
+    }
   }
-  let constant = 0;
-  for (let c = 0; c < width; c++) {
-    let same = true;
-    for (let i = c; i < n && same; i += width) same = values[i] === values[c];
-    if (same) constant++;
+
+  statistics(): SiteStatistics {
+    const { site, width, count, nonzeros } = this;
+    const [m1, m2, m3, m4] = this.powers.map((sum) => sum / count) as [number, number, number, number];
+    const variance = m2 - m1 ** 2;
+    const fourth = m4 - 4 * m1 * m3 + 6 * m1 ** 2 * m2 - 3 * m1 ** 4;
+    return {
+      site,
+      width,
+      l0: nonzeros / (count / width),
+      kurtosis: variance > 0 ? fourth / variance ** 2 : 0,
+      constant: this.varies.reduce((n, varies) => n + 1 - varies, 0),
+    };
   }
-  const variance = second / n;
-  return {
-    site,
-    width,
-    l0: nonzero / (n / width),
-    kurtosis: variance > 0 ? fourth / n / variance ** 2 : 0,
-    constant,
-  };
 }
 
 /** Neurons that read nothing or write nothing, by layer: no nonzero weight in, or none out. */

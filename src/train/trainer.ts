@@ -30,8 +30,13 @@ import {
 } from "./statistics.ts";
 import { Stepper, type StepperState, type StepResult } from "./step.ts";
 
-/** Sequences of a held-out batch: more only take memory. */
-export const SAMPLE_ROWS = 16;
+/** Text is sampled in multiples of as many sequences, and the statistics of activations are over so many. */
+const SAMPLE_ROWS = 16;
+
+/** Tokens of a pass over prompts, at most: half those of a step, which keeps its memory meanwhile. */
+export function promptTokens({ training, model }: TrainConfig): number {
+  return (training.batch * model.contextLength) / 2;
+}
 
 /** Corpus, tokenizer and pairs of a run: all that follows from the configuration without a model. */
 export class TrainingData {
@@ -62,13 +67,12 @@ export class TrainingData {
     });
   }
 
-  /** Batches of about `tokens` tokens from the beginning of a split. */
-  sample(split: CorpusSplit, tokens: number): CorpusBatch[] {
+  /** About `tokens` tokens from the beginning of a split. */
+  sample(split: CorpusSplit, tokens: number): CorpusBatch {
     const { contextLength } = this.config.model;
-    const rows = Math.max(1, Math.min(SAMPLE_ROWS, Math.ceil(tokens / contextLength)));
-    const stream = this.stream(split);
-    const batches = Math.max(1, Math.ceil(tokens / (rows * contextLength)));
-    return Array.from({ length: batches }, () => stream.batch(rows, contextLength));
+    const rows = Math.max(1, Math.ceil(tokens / contextLength));
+    const whole = rows < SAMPLE_ROWS ? rows : Math.ceil(rows / SAMPLE_ROWS) * SAMPLE_ROWS;
+    return this.stream(split).batch(whole, contextLength);
   }
 }
 
@@ -191,7 +195,7 @@ export async function* train(
 class Evaluation {
   private readonly model: Model;
   private readonly data: TrainingData;
-  private text: CorpusBatch[] | undefined;
+  private text: CorpusBatch | undefined;
   private pairs: [string, EncodedPair[]][] | undefined;
 
   constructor(model: Model, data: TrainingData) {
@@ -201,12 +205,15 @@ class Evaluation {
 
   run(step: number): EvalEvent {
     const { model, data } = this;
-    const { evalTokens, evalPairs } = data.config.logging;
+    const { config, tokenizer } = data;
+    const { evalTokens, evalPairs } = config.logging;
     this.text ??= data.sample("val", evalTokens);
     const count = Math.min(evalPairs, SPLIT_SIZE.val);
     this.pairs ??= data.tasks.map((task) => [task.name, data.pairs(task).pairs("val", count)]);
-    const tasks = this.pairs.map(([name, pairs]) => [name, pairMetrics(model, pairs, data.tokenizer)]);
-    return { event: "eval", step, valLoss: heldOutLoss(model, this.text), tasks: Object.fromEntries(tasks) };
+    const most = promptTokens(config);
+    const tasks = this.pairs.map(([name, pairs]) => [name, pairMetrics(model, pairs, tokenizer, most)]);
+    const valLoss = heldOutLoss(model, this.text, config.training.batch);
+    return { event: "eval", step, valLoss, tasks: Object.fromEntries(tasks) };
   }
 }
 
@@ -214,15 +221,16 @@ class Evaluation {
 function report(model: Model, data: TrainingData, droppedDocuments: number): TrainReport {
   const tasks = data.tasks.map((task) => {
     const pairs = data.pairs(task).pairs("test", SPLIT_SIZE.test);
-    return [task.name, pairMetrics(model, pairs, data.tokenizer)] as const;
+    return [task.name, pairMetrics(model, pairs, data.tokenizer, promptTokens(data.config))] as const;
   });
   const text = data.sample("val", REPORT_TOKENS);
+  const { batch } = data.config.training;
   return {
-    valLoss: heldOutLoss(model, text),
+    valLoss: heldOutLoss(model, text, batch),
     tasks: Object.fromEntries(tasks),
     weights: weightSparsity(model),
     deadNeurons: deadNeurons(model),
-    sites: activationStatistics(model, text[0]!),
+    sites: activationStatistics(model, { ...text, rows: Math.min(text.rows, SAMPLE_ROWS) }, batch),
     droppedDocuments,
   };
 }

@@ -8,8 +8,10 @@ import { Model } from "../../src/model/model.ts";
 import { initParams, paramSpecs } from "../../src/model/names.ts";
 import { extractionMemory } from "../../src/prune/memory.ts";
 import { modelOf, resolveTrainConfig, stepConfigOf, type TrainOverrides } from "../../src/train/config.ts";
+import { promptShape } from "../../src/train/evaluate.ts";
 import { trainingMemory } from "../../src/train/memory.ts";
 import { Stepper } from "../../src/train/step.ts";
+import { promptTokens } from "../../src/train/trainer.ts";
 import { Rng } from "../../src/util/rng.ts";
 import { refused } from "../support/refused.ts";
 
@@ -51,7 +53,6 @@ it("counts evaluations too, and less for models whose zeros are known", () => {
   const model = modelOf(config, 100);
   const sizes = { model, step: stepConfigOf(config), tokens: { batch: 1, length: 16 } };
   const alone = trainingMemory(sizes).activations;
-  expect(trainingMemory({ ...sizes, text: { batch: 16, length: 128 } }).activations).toBeGreaterThan(2 * alone);
   expect(trainingMemory({ ...sizes, prompts: { batch: 64, length: 32 } }).activations).toBeGreaterThan(2 * alone);
   const params = initParams(model, 0);
   const full = extractionMemory({ config: model, params }, sizes.tokens, sizes.tokens);
@@ -59,6 +60,15 @@ it("counts evaluations too, and less for models whose zeros are known", () => {
   const empty = extractionMemory({ config: model, params }, sizes.tokens, sizes.tokens);
   expect(empty.weights).toBeLessThan(full.weights);
   expect(empty.activations).toBe(full.activations);
+});
+
+it("takes little more for evaluations than for a step", () => {
+  const config = resolveTrainConfig([]);
+  const [model, step] = [modelOf(config, 100), stepConfigOf(config)];
+  const tokens = { batch: config.training.batch, length: config.model.contextLength };
+  const alone = trainingMemory({ model, step, tokens }).activations;
+  const prompts = promptShape(model, 33, promptTokens(config));
+  expect(trainingMemory({ model, step, tokens, prompts }).activations).toBeLessThan(1.4 * alone);
 });
 
 it("reuses what was released, and a pass of another engine than the native one asks for the same", () => {

@@ -80,7 +80,7 @@ async function extract(dir: string, flags: ExtractFlags, out: Output, signal: Ab
   const trained = openTrainedRun(dir);
   const tasks = tasksOfRun(trained, flags.task);
   const places = tasks.map((task) => prepare(dir, task, flags.out));
-  checkSizes(trained, tasks);
+  checkSizes(trained, tasks, out);
   const engine = openEngine(flags, out);
   const outcomes: Outcome[] = [];
   try {
@@ -108,7 +108,7 @@ async function extract(dir: string, flags: ExtractFlags, out: Output, signal: Ab
   out.done(doneFields(outcomes, (performance.now() - started) / 1000), last);
 }
 
-function checkSizes({ data, model }: TrainedRun, tasks: readonly TaskSpec[]): void {
+function checkSizes({ data, model }: TrainedRun, tasks: readonly TaskSpec[], out: Output): void {
   const prompts = tasks.map((task) => data.pairs(task).batch("val", PROBED_PAIRS));
   const { contextLength: length } = model.config;
   const estimate = extractionMemory(
@@ -116,7 +116,8 @@ function checkSizes({ data, model }: TrainedRun, tasks: readonly TaskSpec[]): vo
     { batch: Math.max(1, Math.floor(CHUNK_TOKENS / length)), length },
     { batch: 2 * PROBED_PAIRS, length: Math.max(...prompts.map((batch) => batch.length)) },
   );
-  checkMemory("Extraction", estimate, { weights: "the size of the model", activations: "the size of the model" });
+  const lower = { weights: "the size of the model", activations: "the size of the model" };
+  checkMemory({ name: "Extraction", estimate, lower }, (text) => out.notice(text));
 }
 
 function interrupted(outcomes: readonly Outcome[]): SparseError {
@@ -159,15 +160,14 @@ function prepare(dir: string, task: TaskSpec, out: string | undefined) {
 
 /** Text for the ablation means, in pieces whose activations stay in the caches. */
 function ablationText({ data }: TrainedRun): TokenBatch[] {
-  return data.sample("calib", ABLATION_TOKENS).flatMap((batch) => {
-    const { ids } = inputsAndTargets(batch);
-    const { rows, contextLength: length } = batch;
-    const step = Math.max(1, Math.floor(CHUNK_TOKENS / length));
-    const pieces: TokenBatch[] = [];
-    for (let row = 0; row < rows; row += step) {
-      const count = Math.min(step, rows - row);
-      pieces.push({ ids: ids.subarray(row * length, (row + count) * length), tokens: { batch: count, length } });
-    }
-    return pieces;
-  });
+  const text = data.sample("calib", ABLATION_TOKENS);
+  const { ids } = inputsAndTargets(text);
+  const { rows, contextLength: length } = text;
+  const step = Math.max(1, Math.floor(CHUNK_TOKENS / length));
+  const pieces: TokenBatch[] = [];
+  for (let row = 0; row < rows; row += step) {
+    const count = Math.min(step, rows - row);
+    pieces.push({ ids: ids.subarray(row * length, (row + count) * length), tokens: { batch: count, length } });
+  }
+  return pieces;
 }

@@ -19,14 +19,14 @@ import {
   TRAIN_DEFAULTS,
   type TrainOverrides,
 } from "../../train/config.ts";
-import { CHUNK_PAIRS, isLearned, LEARNED_LOSS } from "../../train/evaluate.ts";
+import { isLearned, LEARNED_LOSS, promptShape } from "../../train/evaluate.ts";
 import { trainingMemory } from "../../train/memory.ts";
 import {
   type EvalEvent,
   initialModel,
+  promptTokens,
   type ResumePoint,
   readMoments,
-  SAMPLE_ROWS,
   type StepEvent,
   TrainingData,
   type TrainReport,
@@ -159,21 +159,22 @@ async function run(flags: Flags, out: Output): Promise<void> {
 }
 
 /** Refuses what cannot be indexed, and what the machine has no memory for. */
-function checkSizes({ config, data, tasks }: Job): void {
+function checkSizes({ config, data, tasks, out }: Job): void {
   const { contextLength: length } = config.model;
   const prompts = tasks.flatMap((task) => data.pairs(task).pairs("val", PROBED_PAIRS));
   const longest = Math.max(...prompts.map(({ pos, neg }) => Math.max(pos.length, neg.length)));
+  const model = modelOf(config, data.tokenizer.vocabSize);
   const estimate = trainingMemory({
-    model: modelOf(config, data.tokenizer.vocabSize),
+    model,
     step: stepConfigOf(config),
     tokens: { batch: config.training.batch, length },
-    text: { batch: SAMPLE_ROWS, length },
-    prompts: { batch: 2 * CHUNK_PAIRS, length: longest },
+    prompts: promptShape(model, longest, promptTokens(config)),
   });
-  checkMemory("Training", estimate, {
+  const lower = {
     weights: "model.width, model.neurons or model.layers",
     activations: "training.batch, model.contextLength, model.width or model.layers",
-  });
+  };
+  checkMemory({ name: "Training", estimate, lower }, (text) => out.notice(text));
 }
 
 /** What an unfinished run was started with. */
