@@ -3,6 +3,9 @@ import * as os from "node:os";
 import type { MemoryEstimate } from "../engine/sizing.ts";
 import { inputError } from "../util/errors.ts";
 
+/** Validation pairs that tell how long prompts are. */
+export const PROBED_PAIRS = 16;
+
 /** Node's interpreter and compiled code. */
 const NODE_BYTES = 100e6;
 
