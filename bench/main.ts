@@ -6,7 +6,7 @@ import { checkAgreement } from "./agreement.ts";
 import type { Case } from "./cases.ts";
 import { compare, type Result } from "./compare.ts";
 import { measureLimits } from "./limits.ts";
-import type { Mode } from "./mode.ts";
+import { type Mode, modesAt } from "./mode.ts";
 import { profile } from "./ops.ts";
 import { type Command, type Options, parseOptions, USAGE } from "./options.ts";
 import { comparePruning } from "./pruning.ts";
@@ -38,7 +38,7 @@ function machine(): string {
 function* plan(options: Options, lowest = false): Generator<{ c: Case; density: number; mode: Mode }> {
   for (const c of options.cases) {
     for (const density of options.densities ?? (lowest ? c.densities.slice(-1) : c.densities)) {
-      for (const mode of options.modes) {
+      for (const mode of modesAt(density, options.modes, say)) {
         say(`${c.name} at density ${densityText(density)}, ${mode} ...`);
         yield { c, density, mode };
       }

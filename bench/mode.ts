@@ -2,6 +2,7 @@
  * How a step computes the gradients of weights that are zero: `exact`, in every step, or `every-n`, in every n-th step
  * only. Steps of the second kind cost different times, so what is measured of them is always a whole cycle.
  */
+import { DENSE_ABOVE } from "../src/train/step.ts";
 import { inputError } from "../src/util/errors.ts";
 import { nearest } from "../src/util/nearest.ts";
 
@@ -18,6 +19,15 @@ export function parseMode(text: string): Mode {
     `There is no mode "${text}"; there is exact, and every-n with n from 2 to ${MOST}`,
     `Did you mean "${nearest(text, ["exact", "every-10"])}"?`,
   );
+}
+
+/** The modes that differ at a density; `say` is told of the others, which would be the exact one under another name. */
+export function modesAt(density: number, modes: readonly Mode[], say: (text: string) => void): readonly Mode[] {
+  if (density <= DENSE_ABOVE) return modes;
+  for (const mode of modes) {
+    if (mode !== "exact") say(`${mode} left out: at density ${density}, over ${DENSE_ABOVE}, all steps are exact`);
+  }
+  return modes.filter((mode) => mode === "exact");
 }
 
 /** Steps after which everything repeats. */

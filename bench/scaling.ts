@@ -7,7 +7,7 @@ import { paramSpecs, shapeSize } from "../src/model/names.ts";
 import { ensureWritableDir, writeFileAtomic } from "../src/util/files.ts";
 import { alternate, type Timing, timingOf } from "./alternate.ts";
 import { type Case, findCase, released } from "./cases.ts";
-import { cycleOf, type Mode } from "./mode.ts";
+import { cycleOf, type Mode, modesAt } from "./mode.ts";
 import type { Options } from "./options.ts";
 import { type Figure, figureSvg, type Panel, tickLabel } from "./plot.ts";
 import { densityText } from "./render.ts";
@@ -54,7 +54,7 @@ export async function* measureScaling(options: Options, say: (text: string) => v
     ...WIDTHS.map((width) => ({ series: "width", width, density: entries / matrixEntries(caseOf(width)) }) as const),
   ];
   for (const { series, width, density } of plan) {
-    for (const mode of options.modes) {
+    for (const mode of modesAt(density, options.modes, say)) {
       say(`width ${width} at density ${densityText(density)}, ${mode} ...`);
       yield { series, width, density, ...(await measure(caseOf(width), density, mode, options)) };
     }
@@ -72,8 +72,9 @@ async function measure(c: Case, density: number, mode: Mode, options: Options) {
   }
 }
 
-const NAMES = (mode: Mode): string =>
-  mode === "exact" ? "exact" : `dense weight gradient every ${cycleOf(mode)}th step`;
+function nameOf(mode: Mode): string {
+  return mode === "exact" ? "exact" : `dense weight gradient every ${cycleOf(mode)} steps`;
+}
 
 function panels(
   points: readonly ScalingPoint[],
@@ -86,7 +87,7 @@ function panels(
     ...axis,
     y: { label },
     series: modes.map((mode) => ({
-      name: NAMES(mode),
+      name: nameOf(mode),
       points: points
         .filter((p) => p.mode === mode)
         .map((p) => ({ x: x(p), y: y(p) }))

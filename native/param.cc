@@ -7,27 +7,49 @@
 namespace {
 float* floats(size_t n) { return (float*)memory_take(n * 4); }
 
-}  // namespace
+// How many entries get room: some more than there are, so that their number may vary a little.
+size_t room(const SparseParam& p, size_t nnz) { return std::min(nnz + nnz / 8 + 64, (size_t)p.O * p.I); }
+// Less than that is kept until it is a quarter: memory falls with the density, and steady steps never take any.
+bool fits(const SparseParam& p, size_t nnz, size_t capacity) {
+  return nnz <= capacity && capacity / 4 <= room(p, nnz);
+}
 
-bool sparse_reserve(SparseParam& p, size_t nnz) {
-  if (nnz <= p.capacity) return true;
-  size_t want = std::min(std::max(nnz, p.capacity + p.capacity / 2), (size_t)p.O * p.I);
+// Leaves the parameter without entries.
+void give_entries(SparseParam& p) {
+  memset(p.primary.ptr, 0, (size_t)(p.shape.rows + 1) * 4);
+  memset(p.secondary.ptr, 0, (size_t)(p.shape.cols + 1) * 4);
   for (Compressed* c : {&p.primary, &p.secondary}) {
     memory_give(c->idx, p.capacity * 2);
     memory_give(c->val, p.capacity * 4);
-    c->idx = (uint16_t*)memory_take(want * 2);
-    c->val = floats(want);
-    if (!c->idx || !c->val) return false;
+    c->idx = nullptr;
+    c->val = nullptr;
   }
-  p.capacity = want;
-  return true;
+  p.capacity = p.nnz = 0;
+}
+}  // namespace
+
+bool sparse_reserve(SparseParam& p, size_t nnz) {
+  p.has_kept = false;  // it was of the former entries
+  if (fits(p, nnz, p.capacity)) return true;
+  give_entries(p);
+  p.capacity = room(p, nnz);
+  bool all = true;
+  for (Compressed* c : {&p.primary, &p.secondary}) {
+    c->idx = (uint16_t*)memory_take(p.capacity * 2);
+    c->val = floats(p.capacity);
+    all &= c->idx && c->val;
+  }
+  if (!all) give_entries(p);
+  return all;
 }
 
 bool kept_reserve(SparseParam& p) {
-  if (p.nnz <= p.kept_capacity) return true;
+  if (fits(p, p.nnz, p.kept_capacity)) return true;
   memory_give(p.kept_grad, p.kept_capacity * 4);
-  p.kept_grad = floats(p.capacity);
-  p.kept_capacity = p.kept_grad ? p.capacity : 0;
+  p.kept_capacity = room(p, p.nnz);
+  p.kept_grad = floats(p.kept_capacity);
+  p.has_kept = false;
+  if (!p.kept_grad) p.kept_capacity = 0;
   return p.kept_grad != nullptr;
 }
 

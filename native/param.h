@@ -12,7 +12,8 @@ void sparse_free(SparseParam* p);
 // dense row-major (O, I) in and out
 bool sparse_set(SparseParam& p, const float* dense);
 void sparse_get(const SparseParam& p, float* dense);
-// Room for nnz entries; what was stored is lost when it grows. False when memory ran out, as below.
+// Room for nnz entries other than those stored, which may be lost, as is their gradient (`kept_grad`). False when memory
+// ran out, as below; then no entries are left.
 bool sparse_reserve(SparseParam& p, size_t nnz);
 // Room for the gradient of the stored entries alone.
 bool kept_reserve(SparseParam& p);

@@ -1,6 +1,7 @@
 // What the two ways of computing attention share: one head of one sequence at a time.
 #pragma once
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "simd.h"
 
@@ -8,13 +9,17 @@ namespace ISA_NS {
 constexpr float kNever = -1e30f;
 constexpr float kLog2e = 1.44269504f, kLn2 = 0.693147181f;
 
-// Grows a buffer of this thread; kept until the thread ends.
+// Grows a buffer of this thread; kept until the thread ends. A thread of the pool cannot report that memory ran out.
 INLINE float* thread_scratch(size_t floats) {
   static thread_local float* buffer = nullptr;
   static thread_local size_t size = 0;
   if (size < floats) {
     free(buffer);
     buffer = (float*)aligned_alloc(64, (floats * 4 + 63) / 64 * 64);
+    if (!buffer) {
+      fprintf(stderr, "out of memory: no %zu bytes for the scratch of a thread\n", floats * 4);
+      abort();
+    }
     size = floats;
   }
   return buffer;

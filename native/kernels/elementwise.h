@@ -1,4 +1,4 @@
-// Ops that touch each entry once: copy, sum, nonlinearity, mask, patch. They are queued, but for the mask's reverse.
+// Ops that touch each entry once: copy, sum, nonlinearity, mask, patch. They are queued.
 #pragma once
 #include "simd.h"
 

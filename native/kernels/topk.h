@@ -1,6 +1,6 @@
 // AbsTopK: for each token the k features of largest magnitude; among equal ones the lowest index.
 //
-// Magnitudes order like integers by their bits. Each token has a window of 253 equal steps of these integers where its
+// Magnitudes order like integers by their bits. Each token has a window of 252 equal steps of these integers where its
 // k-th magnitude is expected, and every entry becomes its step: a digit of 8 bits, so that one vector holds 4 * VL
 // tokens' digits of a feature. Eight counting passes find the digit of the k-th. The entries that share it are mostly
 // one to four: when not all of them stay, they are compared by value. Where they are many, or the window missed, the

@@ -3,6 +3,9 @@ import type { MemoryEstimate } from "../engine/sizing.ts";
 import { inputError } from "../util/errors.ts";
 import { type Memory, readMemory } from "../util/memory.ts";
 
+/** Validation pairs that tell how long prompts are. */
+export const PROBED_PAIRS = 16;
+
 /** Node's interpreter and compiled code. */
 const NODE_BYTES = 100e6;
 

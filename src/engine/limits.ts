@@ -1,4 +1,5 @@
 /** What native code can index. The model's config refuses most of what is too large; here the rest is, before allocation. */
+import { availableParallelism } from "node:os";
 import { inputError, type SparseError } from "../util/errors.ts";
 import type { TokenShape } from "./engine.ts";
 
@@ -36,6 +37,16 @@ export function checkMatrix(name: string, shape: readonly [number, number]): voi
 /** Throws an input error for an activation whose values, each sequence padded to whole vectors, cannot be indexed. */
 export function checkActivation({ batch, length }: TokenShape, width: number): void {
   checkEntries("an activation", [batch, Math.ceil(length / LANES) * LANES, width]);
+}
+
+/** Throws an input error for what is no number of threads. */
+export function checkThreads(threads: number): void {
+  if (Number.isInteger(threads) && threads >= 1) return;
+  throw inputError(
+    "threads",
+    `Expected a whole number of threads, 1 or more, but received ${threads}`,
+    `This machine has ${availableParallelism()}.`,
+  );
 }
 
 export function outOfMemory(cause?: unknown): SparseError {

@@ -5,6 +5,7 @@
 import { availableParallelism } from "node:os";
 import { inputError, SparseError } from "../util/errors.ts";
 import type { Engine, EngineName } from "./engine.ts";
+import { checkThreads } from "./limits.ts";
 import { loadNativeEngine } from "./native/engine.ts";
 import { ReferenceEngine } from "./reference.ts";
 
@@ -31,7 +32,7 @@ const FIX =
  */
 export function createEngine(options: EngineOptions, load: typeof loadNativeEngine = loadNativeEngine): SelectedEngine {
   const { engine: choice, threads } = options;
-  if (threads !== undefined) checkThreads(threads);
+  if (threads !== undefined) checkAvailable(threads);
   if (choice === "reference") return { engine: new ReferenceEngine() };
   try {
     return { engine: load(threads === undefined ? {} : { threads }) };
@@ -47,15 +48,9 @@ export function createEngine(options: EngineOptions, load: typeof loadNativeEngi
   }
 }
 
-function checkThreads(threads: number): void {
+function checkAvailable(threads: number): void {
+  checkThreads(threads);
   const available = availableParallelism();
-  if (!Number.isInteger(threads) || threads < 1) {
-    throw inputError(
-      "threads",
-      `Expected a whole number of threads, 1 or more, but received ${threads}`,
-      `This machine has ${available}.`,
-    );
-  }
   if (threads > available) {
     throw inputError(
       "threads",

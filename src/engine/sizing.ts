@@ -5,7 +5,16 @@
  * Loss and gradients come out as 0. Methods that need no memory of their own are all the same method, so new ones need no
  * entry here; what the native engine takes for its own use inside of a call does (`scratch`).
  */
-import type { Activation, DenseParam, Engine, KeptSet, SparseParam, TokenShape, UnembedLoss } from "./engine.ts";
+import type {
+  Activation,
+  AdamStep,
+  DenseParam,
+  Engine,
+  KeptSet,
+  SparseParam,
+  TokenShape,
+  UnembedLoss,
+} from "./engine.ts";
 import { checkActivation, checkEntries, checkMatrix, LANES } from "./limits.ts";
 
 /** What a job needs of memory, in bytes. */
@@ -24,14 +33,18 @@ const PANEL = 128;
 const FLOAT = 4;
 /** Index and value of a nonzero, by rows and by columns. */
 const ENTRY = 2 * (2 + FLOAT);
-/** Entries that the optimizer looks at in one piece, and what it remembers of each that may be kept. */
-const CHUNK_ENTRIES = 32768;
+/** Entries that the optimizer looks at in one piece (native/optimizer.cc), and what it remembers of each that may be kept. */
+const CHUNK_ENTRIES = 16384;
 const CANDIDATE = 2 + FLOAT + 1;
 
 const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
 const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 /** Tokens with their padding. */
 const padded = ({ batch, length }: TokenShape): number => roundUp(batch * roundUp(length, LANES), BLOCK);
+
+/** How many entries get room where there are `nonzeros` (native/param.cc). */
+const room = (p: SparseParam, nonzeros: number): number =>
+  Math.min(nonzeros + Math.floor(nonzeros / 8) + 64, size(p.shape));
 
 interface Sized {
   readonly bytes: number;
@@ -48,6 +61,9 @@ export class SizingEngine {
   private readonly sized = new WeakMap<object, Sized>();
   private readonly scratches = new Map<string, number>();
   private readonly nonzeros = new WeakMap<object, number>();
+  /** Largest room that entries had, and that gradients of entries alone had. */
+  private readonly rooms = new WeakMap<object, number>();
+  private readonly keptRooms = new WeakMap<object, number>();
 
   constructor() {
     this.engine = new Proxy(this, {
@@ -65,7 +81,7 @@ export class SizingEngine {
   }
 
   keptSet(tokens: TokenShape, width: number): KeptSet {
-    const bytes = (padded(tokens) / BLOCK) * (width * 8 + LANES * FLOAT);
+    const bytes = (padded(tokens) / BLOCK) * width * 8;
     return this.take({ tokens, width }, { key: `kept ${shapeKey(tokens, width)}`, bytes });
   }
 
@@ -96,22 +112,30 @@ export class SizingEngine {
     return { kind: "sparse", name, shape };
   }
 
-  /** Without values all entries count as nonzero, as initial values are. The room for them never shrinks. */
+  /** Without values all entries count as nonzero, as initial values are. */
   writeParam(p: DenseParam | SparseParam, field: string, values: Float32Array): void {
     if (p.kind !== "sparse" || field !== "value") return;
     const nonzeros = values.length === 0 ? size(p.shape) : values.reduce((n, x) => n + (x === 0 ? 0 : 1), 0);
-    const before = this.nonzeros.get(p) ?? 0;
-    this.bytes += Math.max(0, nonzeros - before) * ENTRY;
-    this.nonzeros.set(p, Math.max(before, nonzeros));
+    this.nonzeros.set(p, nonzeros);
+    this.grow(this.rooms, p, ENTRY);
   }
 
-  adam(p: DenseParam | SparseParam): void {
+  adam(p: DenseParam | SparseParam, { keep }: AdamStep): void {
     if (p.kind === "dense") return;
+    this.nonzeros.set(p, Math.min(keep ?? Infinity, size(p.shape)));
     this.scratch("candidates", (size(p.shape) + CHUNK_ENTRIES) * CANDIDATE);
   }
 
   embedBackward(dout: Activation): void {
     this.scratch("dense", padded(dout.tokens) * roundUp(dout.width, LANES) * FLOAT);
+  }
+
+  embedBackwardKept(_dout: Activation, _ids: Int32Array, table: SparseParam): void {
+    this.grow(this.keptRooms, table, FLOAT);
+  }
+
+  linearBackwardWeightKept(_x: Activation, _dout: Activation, w: SparseParam): void {
+    this.grow(this.keptRooms, w, FLOAT);
   }
 
   linearBackwardWeight(x: Activation, dout: Activation): void {
@@ -143,6 +167,14 @@ export class SizingEngine {
     this.sized.set(fresh, sized);
     this.bytes += sized.bytes;
     return fresh;
+  }
+
+  /** Room for the nonzero entries that a matrix has now. */
+  private grow(rooms: WeakMap<object, number>, p: SparseParam, entryBytes: number): void {
+    const before = rooms.get(p) ?? 0;
+    const wanted = Math.max(before, room(p, this.nonzeros.get(p) ?? 0));
+    this.bytes += (wanted - before) * entryBytes;
+    rooms.set(p, wanted);
   }
 
   /** Buffers that grow and are shared by all calls of a kind. */

@@ -6,7 +6,7 @@ import type { Model } from "../model/model.ts";
 import { lossOfMargins, type Score } from "./evaluator.ts";
 
 /** Rows of a forward pass: what they need stays in the caches. */
-const CHUNK_ROWS = 32;
+export const CHUNK_ROWS = 32;
 
 /** The batch cut into batches of at most `rows` rows, an even number; views of the same memory. */
 export function* chunks(batch: PairBatch, rows = CHUNK_ROWS): Generator<PairBatch> {

@@ -6,7 +6,7 @@ import type { ModelConfig } from "../model/config.ts";
 import { logitsAt, nextTokenLoss } from "../model/forward.ts";
 import { Model } from "../model/model.ts";
 import { paramSpecs, shapeSize } from "../model/names.ts";
-import { type StepConfig, Stepper } from "./step.ts";
+import { firstKeptStep, type StepConfig, Stepper } from "./step.ts";
 
 export interface TrainingSizes {
   readonly model: ModelConfig;
@@ -29,8 +29,9 @@ export function trainingMemory({ model: config, step, tokens, prompts }: Trainin
   const model = new Model(sizing.engine, { config, params });
   const weights = sizing.bytes;
   const stepper = new Stepper(model, step);
-  // The second is of the other kind when some compute gradients of nonzero entries alone.
-  for (const i of [0, 1]) stepper.step(i, NONE, NONE, tokens);
+  // Gradients of nonzero entries alone are largest in the first step that computes them, after what the last one kept.
+  const kept = firstKeptStep(step) ?? 1;
+  for (const i of [0, 1, kept - 1, kept]) stepper.step(i, NONE, NONE, tokens);
   const forward = (run: (tape: Tape) => unknown): void => {
     const tape = new Tape(sizing.engine, "nothing");
     run(tape);

@@ -37,7 +37,18 @@ export interface StepConfig extends Schedule {
 }
 
 /** Density above which the gradient of all entries costs no more than that of the nonzero ones. */
-const DENSE_ABOVE = 1 / 4;
+export const DENSE_ABOVE = 1 / 4;
+
+/** Does step i compute the gradients of nonzero entries alone, once a step before it was dense? */
+function isKept(c: StepConfig, i: number): boolean {
+  return i % (c.denseGradEvery ?? 1) !== 0 && densityAt(c, i) <= DENSE_ABOVE;
+}
+
+/** The first step after step 0 that is not dense, if there is one. */
+export function firstKeptStep(c: StepConfig): number | undefined {
+  for (let i = 1; i < c.steps; i++) if (isKept(c, i)) return i;
+  return undefined;
+}
 
 /** Added to the RMS before dividing. */
 const RMS_EPS = 1e-5;
@@ -116,8 +127,7 @@ export class Stepper {
   }
 
   private isDense(i: number): boolean {
-    if (i % (this.config.denseGradEvery ?? 1) === 0 || this.lastDense === undefined) return true;
-    return densityAt(this.config, i) > DENSE_ABOVE;
+    return this.lastDense === undefined || !isKept(this.config, i);
   }
 
   private gradScale(rms: number): number {

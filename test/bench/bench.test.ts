@@ -6,7 +6,7 @@ import { alternate, median, timingOf } from "../../bench/alternate.ts";
 import { batchOf, findCase } from "../../bench/cases.ts";
 import type { Result } from "../../bench/compare.ts";
 import type { LimitsResult } from "../../bench/limits.ts";
-import { cycleOf } from "../../bench/mode.ts";
+import { cycleOf, modesAt } from "../../bench/mode.ts";
 import type { OpsResult } from "../../bench/ops.ts";
 import { parseOptions } from "../../bench/options.ts";
 import type { PruningResult } from "../../bench/pruning.ts";
@@ -115,6 +115,15 @@ test("a command has its own defaults", () => {
   expect(parseOptions(["threads"], 8).cases.map((c) => c.name)).toEqual(["S"]);
   expect(parseOptions(["scaling"], 8)).toMatchObject({ threads: 2, modes: ["exact", "every-10"] });
   expect(parseOptions(["scaling", "--out", "plots"], 8).out).toBe("plots");
+});
+
+test("modes that would be exact under another name are left out, and it is said", () => {
+  const said: string[] = [];
+  const at = (density: number) => modesAt(density, ["exact", "every-10"], (text) => said.push(text));
+  expect(at(1 / 4)).toEqual(["exact", "every-10"]);
+  expect(said).toEqual([]);
+  expect(at(1 / 2)).toEqual(["exact"]);
+  expect(said).toEqual([expect.stringContaining("every-10 left out")]);
 });
 
 test("--dense-grad-every is another name of a mode, 1 of exact", () => {

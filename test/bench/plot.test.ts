@@ -73,7 +73,7 @@ test("scaling has a figure for each thing that varies", () => {
   const figures = scalingFigures(points);
   expect([...figures.keys()]).toEqual(["scaling-nonzeros.svg", "scaling-width.svg"]);
   const [first, second] = [...figures.values()].map(figureSvg) as [string, string];
-  for (const text of ["1/16", "width 256", "2 threads, avx512", "exact", "every 10th step"])
+  for (const text of ["1/16", "width 256", "2 threads, avx512", "exact", "every 10 steps"])
     expect(first).toContain(text);
   for (const text of ["1M nonzero weights", ">512<", ">width D<"]) expect(second).toContain(text);
 });

@@ -1,6 +1,6 @@
 /** Choice of engine: what is refused, and what the user is told on a fallback. */
 import { availableParallelism } from "node:os";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { loadNativeEngine } from "../../src/engine/native/engine.ts";
 import { ReferenceEngine } from "../../src/engine/reference.ts";
 import { createEngine } from "../../src/engine/select.ts";
@@ -64,6 +64,18 @@ describe("createEngine", () => {
       expect([error.exitCode, error.code]).toEqual([2, "isa"]);
       expect(error.message).toContain('no instruction set "avx3"');
       expect(error.hint).toContain("plain");
+    },
+  );
+
+  test.skipIf(createEngine({ engine: "auto" }).notice !== undefined)(
+    "an empty SPARSE_ISA is none, and the engine itself refuses thread counts that make no sense",
+    () => {
+      vi.stubEnv("SPARSE_ISA", "");
+      expect(loadNativeEngine({ threads: 1 }).info.threads).toBe(1);
+      vi.unstubAllEnvs();
+      for (const threads of [0, -1, Number.NaN]) {
+        expect(refusal(() => loadNativeEngine({ threads })).code).toBe("threads");
+      }
     },
   );
 

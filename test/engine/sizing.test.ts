@@ -48,6 +48,47 @@ describe.skipIf(!isNative)("the estimate of a training step", () => {
   });
 });
 
+it("counts gradients of nonzero weights, from the step on that first computes them alone", () => {
+  const weights = (denseGradEvery: number, density: number): number => {
+    const config = resolveTrainConfig([{ training: { denseGradEvery, density } }]);
+    const estimate = trainingMemory({
+      model: modelOf(config, 100),
+      step: stepConfigOf(config),
+      tokens: { batch: 1, length: 16 },
+    });
+    return estimate.weights + estimate.activations;
+  };
+  const entries = paramSpecs(modelOf(resolveTrainConfig([]), 100))
+    .filter((spec) => spec.sparsified === "matrix")
+    .reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
+  // Four bytes of each entry that is kept, a quarter at first.
+  const kept = weights(10, 1 / 16) - weights(1, 1 / 16);
+  expect(kept).toBeGreaterThan(entries * 0.95);
+  expect(kept).toBeLessThan(entries * 1.25);
+  expect(weights(10, 1 / 2)).toBe(weights(1, 1 / 2));
+});
+
+describe.skipIf(!isNative)("room for the entries of a matrix", () => {
+  it("falls with their number, and stays while that varies little", () => {
+    const { engine: own } = createEngine({ engine: "native", threads: 1 });
+    const w = own.sparse("w", [100, 200], "row");
+    const held = (nonzeros: number): number => {
+      const values = Float32Array.from({ length: 20_000 }, (_, i) => (i < nonzeros ? i + 1 : 0));
+      const before = own.memoryBytes();
+      own.writeParam(w, "value", values);
+      expect(own.nonzeros(w)).toBe(nonzeros);
+      expect(own.readParam(w, "value")).toEqual(values);
+      return own.memoryBytes() - before;
+    };
+    expect(held(20_000)).toBe(20_000 * 12);
+    expect(held(6_000)).toBe(0);
+    expect(held(1_000)).toBe((1_000 + 125 + 64 - 20_000) * 12);
+    for (const nonzeros of [1_100, 400, 900]) expect(held(nonzeros)).toBe(0);
+    expect(held(0)).toBeLessThan(0);
+    expect(held(1)).toBe(0);
+  });
+});
+
 it("counts evaluations too, and less for models whose zeros are known", () => {
   const config = resolveTrainConfig([]);
   const model = modelOf(config, 100);

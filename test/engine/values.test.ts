@@ -28,6 +28,18 @@ for (const subject of engines) {
       });
     });
 
+    test.skipIf(subject.name === "reference")("an embedding made for protect col is refused", () => {
+      withEngine(subject.open, (engine) => {
+        const table = engine.sparse("table", [4, 3], "col");
+        const x = engine.activation({ batch: 1, length: 2 }, 3);
+        const ids = Int32Array.of(1, 2);
+        expect(() => engine.embed(table, ids, x)).toThrow(/table/);
+        expect(() => engine.embedBackward(x, ids, table)).toThrow(/table/);
+        expect(() => engine.embedBackwardKept(x, ids, table)).toThrow(/table/);
+        engine.release(x);
+      });
+    });
+
     test("adam follows its formula, entry by entry", () => {
       withEngine(subject.open, (engine) => {
         const size = 7;

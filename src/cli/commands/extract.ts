@@ -7,6 +7,7 @@ import { Model } from "../../model/model.ts";
 import type { Ranking } from "../../prune/extract.ts";
 import { meanActivations, type TokenBatch } from "../../prune/means.ts";
 import { extractionMemory } from "../../prune/memory.ts";
+import { CHUNK_ROWS } from "../../prune/pair-scores.ts";
 import { circuitPath } from "../../runs/layout.ts";
 import { inputsAndTargets } from "../../train/evaluate.ts";
 import { inputError, interruptError, type SparseError } from "../../util/errors.ts";
@@ -15,7 +16,7 @@ import { doneFields, type Outcome, outcomeFields } from "../circuit-report.ts";
 import { describeEngine, type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { extractTask } from "../extract-task.ts";
 import { interruptible } from "../interrupt.ts";
-import { checkMemory } from "../memory.ts";
+import { checkMemory, PROBED_PAIRS } from "../memory.ts";
 import { jsonOption, oneOf, realNumber, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
@@ -35,9 +36,6 @@ interface ExtractFlags extends EngineFlags {
 /** Corpus tokens that the ablation means are over, and how many go through the model at once. */
 const ABLATION_TOKENS = 65_536;
 const CHUNK_TOKENS = 2048;
-/** Validation pairs that tell how long prompts are. */
-const PROBED_PAIRS = 16;
-
 export function register(command: Command, out: Output): void {
   command
     .argument("<run>", "a finished run, such as runs/quotes")
@@ -114,7 +112,7 @@ function checkSizes({ data, model }: TrainedRun, tasks: readonly TaskSpec[], out
   const estimate = extractionMemory(
     model,
     { batch: Math.max(1, Math.floor(CHUNK_TOKENS / length)), length },
-    { batch: 2 * PROBED_PAIRS, length: Math.max(...prompts.map((batch) => batch.length)) },
+    { batch: CHUNK_ROWS, length: Math.max(...prompts.map((batch) => batch.length)) },
   );
   const lower = { weights: "the size of the model", activations: "the size of the model" };
   checkMemory({ name: "Extraction", estimate, lower }, (text) => out.notice(text));

@@ -21,6 +21,7 @@ import {
 } from "../../train/config.ts";
 import { isLearned, LEARNED_LOSS, promptShape } from "../../train/evaluate.ts";
 import { trainingMemory } from "../../train/memory.ts";
+import { DENSE_ABOVE } from "../../train/step.ts";
 import {
   type EvalEvent,
   initialModel,
@@ -37,7 +38,7 @@ import { goalError, interruptError, type SparseError } from "../../util/errors.t
 import { ensureWritableDir } from "../../util/files.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
-import { checkMemory } from "../memory.ts";
+import { checkMemory, PROBED_PAIRS } from "../memory.ts";
 import { collect, jsonOption, realNumber, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
@@ -112,9 +113,6 @@ function settingsHelp(): string {
   });
   return ["Settings (--set, --config) and their defaults, which the preset of a task changes:", ...values].join("\n");
 }
-
-/** Validation pairs that tell how long prompts are. */
-const PROBED_PAIRS = 16;
 
 interface Job extends TrainSettings {
   readonly dir: string;
@@ -272,8 +270,18 @@ function tellStart({ dir, tasks, config, engine, out }: Job, model: Model, from:
   const { steps, density } = config.training;
   const { seed } = config;
   out.event({ event: "start", run: dir, tasks: names, from, steps, density, seed, parameters, engine: engine.info });
+  tellUnusedCycle(config.training, out);
   out.line(headText({ dir, tasks, config, model: model.config, parameters, engine: engine.info, from }, out.style));
   out.line();
+}
+
+/** Says so when the run is too dense for steps without the gradients of zero weights. */
+function tellUnusedCycle({ density, denseGradEvery }: TrainSettings["config"]["training"], out: Output): void {
+  if (denseGradEvery === 1 || density <= DENSE_ABOVE) return;
+  const most = fraction(DENSE_ABOVE);
+  out.notice(
+    `--dense-grad-every ${denseGradEvery} changes nothing: it is for densities of ${most} and less, and this run ends at ${fraction(density)}`,
+  );
 }
 
 /** No times: the same seed gives the same file. */

@@ -20,7 +20,7 @@ import type {
   TokenShape,
   UnembedLoss,
 } from "../engine.ts";
-import { checkActivation, checkEntries, checkMatrix, outOfMemory, WIDEST_HEAD } from "../limits.ts";
+import { checkActivation, checkEntries, checkMatrix, checkThreads, outOfMemory, WIDEST_HEAD } from "../limits.ts";
 import {
   type ActivationRef,
   type Addon,
@@ -70,6 +70,11 @@ const shapeKey = (tokens: TokenShape, width: number): number =>
 
 function enough(ok: boolean): void {
   if (!ok) throw outOfMemory();
+}
+
+/** Gradients of an embedding are written by rows of tokens, so it must be stored by them. */
+function checkTable(table: SparseParam): void {
+  assert((table as NativeSparse).protect !== "col", `${table.name}: an embedding made for protect col`);
 }
 
 /** A new handle. The addon throws when there is no memory for it. */
@@ -293,14 +298,17 @@ class NativeEngine implements Engine {
   }
 
   embed(table: SparseParam, ids: Int32Array, out: Activation): void {
+    checkTable(table);
     this.addon.embed(this.context, spa(table), ids, act(out));
   }
 
   embedBackward(dout: Activation, ids: Int32Array, table: SparseParam): void {
+    checkTable(table);
     enough(this.addon.embedBackward(this.context, act(dout), ids, spa(table)));
   }
 
   embedBackwardKept(dout: Activation, ids: Int32Array, table: SparseParam): void {
+    checkTable(table);
     enough(this.addon.embedBackwardKept(this.context, act(dout), ids, spa(table)));
   }
 
@@ -531,11 +539,16 @@ export function nativeIsas(): Isa[] {
   return ISAS.filter((_, code) => addon.supports(code));
 }
 
-/** Throws an Error saying why the native engine is not available. */
+/**
+ * Throws an Error saying why the native engine is not available, and an input error for an instruction set or a number
+ * of threads that there cannot be.
+ */
 export function loadNativeEngine(options: NativeOptions = {}): Engine {
   const addon = loadAddon();
   const available = ISAS.filter((_, code) => addon.supports(code));
-  const wanted = options.isa ?? process.env.SPARSE_ISA;
+  const wanted = options.isa ?? (process.env.SPARSE_ISA || undefined); // empty is unset, as for most programs
+  const threads = options.threads ?? availableParallelism();
+  checkThreads(threads);
   const isa = wanted === undefined ? available[available.length - 1]! : available.find((name) => name === wanted);
   if (!isa) {
     const known = ISAS.some((name) => name === wanted);
@@ -547,5 +560,5 @@ export function loadNativeEngine(options: NativeOptions = {}): Engine {
       `Unset SPARSE_ISA, or choose one that this machine runs: ${available.join(", ")}.`,
     );
   }
-  return new NativeEngine(addon, isa, options.threads ?? availableParallelism());
+  return new NativeEngine(addon, isa, threads);
 }
