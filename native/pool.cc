@@ -22,9 +22,10 @@ constexpr uint64_t kClosed = 0x7fffffff;  // more than any number of items
 // one this often (about 300 microseconds) before it sleeps. Who waits for the end of a round looks about 20: the thread
 // it waits for may need the core.
 constexpr int kLooksForWork = 9000, kLooksForEnd = 600;
-// A thread that lost its core in the middle of an item keeps everybody waiting. The caller then works alone for so many
-// times the time it waited: on a busy machine a step takes hardly longer than on one thread. Nanoseconds.
-constexpr int64_t kLong = 300000, kAlone = 100, kAloneMost = 500000000;
+// A thread that lost its core in the middle of an item keeps everybody waiting. When more than a tenth of the time goes by
+// like that, and not just once, the caller works alone for a while: on a busy machine a step takes hardly longer than on
+// one thread. Nanoseconds.
+constexpr int64_t kLong = 300000, kTooMuch = 4000000, kAlone = 300000000;
 
 void relax() {
 #if defined(__x86_64__)
@@ -61,7 +62,7 @@ struct Pool {
   std::atomic<uint64_t> ticket{kClosed};
   std::atomic<int> sleeping{0};
   std::atomic<bool> preempted{false};
-  int64_t alone_until = 0;
+  int64_t lost = 0, lost_at = 0, alone_until = 0;
 
   uint32_t round() const { return (uint32_t)(ticket.load() >> 32); }
 
@@ -166,8 +167,11 @@ void pool_run(int items, PoolFn fn, void* context) {
     std::unique_lock<std::mutex> lock(pool.mutex);
     pool.idle.wait(lock, [&] { return pool.done.load() == (uint32_t)items; });
     const int64_t waited = now() - start;
-    if (waited > kLong && pool.preempted.exchange(false))
-      pool.alone_until = now() + std::min(waited * kAlone, kAloneMost);
+    if (waited > kLong && pool.preempted.exchange(false)) {
+      pool.lost = std::max<int64_t>(0, pool.lost - (start - pool.lost_at) / 10) + waited;
+      pool.lost_at = start + waited;
+      if (pool.lost > kTooMuch) pool.alone_until = pool.lost_at + kAlone;
+    }
   }
   pool.ticket.store(((uint64_t)round << 32) | kClosed);
 }
