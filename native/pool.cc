@@ -23,9 +23,9 @@ constexpr uint64_t kClosed = 0x7fffffff;  // more than any number of items
 // it waits for may need the core.
 constexpr int kLooksForWork = 9000, kLooksForEnd = 600;
 // A thread that lost its core in the middle of an item keeps everybody waiting. When more than a tenth of the time goes by
-// like that, and not just once, the caller works alone for a while: on a busy machine a step takes hardly longer than on
-// one thread. Nanoseconds.
-constexpr int64_t kLong = 300000, kTooMuch = 4000000, kAlone = 300000000;
+// like that, and a few times, the caller works alone for a while: on a busy machine a step takes hardly longer than on one
+// thread. Nanoseconds.
+constexpr int64_t kLong = 300000, kMost = 3000000, kTooMuch = 10000000, kAlone = 300000000;
 
 void relax() {
 #if defined(__x86_64__)
@@ -168,7 +168,7 @@ void pool_run(int items, PoolFn fn, void* context) {
     pool.idle.wait(lock, [&] { return pool.done.load() == (uint32_t)items; });
     const int64_t waited = now() - start;
     if (waited > kLong && pool.preempted.exchange(false)) {
-      pool.lost = std::max<int64_t>(0, pool.lost - (start - pool.lost_at) / 10) + waited;
+      pool.lost = std::max<int64_t>(0, pool.lost - (start - pool.lost_at) / 10) + std::min(waited, kMost);
       pool.lost_at = start + waited;
       if (pool.lost > kTooMuch) pool.alone_until = pool.lost_at + kAlone;
     }

@@ -43,7 +43,7 @@ describe("train", () => {
     },
     {
       args: [...QUOTES, "--set", "model.width=8192", "--set", "model.heads=4", "--set", "model.layers=200"],
-      says: ["Training needs about", "GB are available", "Lower model.width"],
+      says: ["Training needs about", "GB in all", "Lower model.width"],
     },
     { args: [...QUOTES, "--set", "training.rl=1"], says: ["training.rl", '"training.lr"'] },
     { args: [...QUOTES, "--set", "training.lr"], says: ["expected key=value"] },
