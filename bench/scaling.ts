@@ -105,7 +105,7 @@ function panels(
 export function scalingFigures(points: readonly ScalingPoint[]): Map<string, Figure> {
   const { threads, isa } = points[0]!;
   const { length, batch } = findCase("S").tokens;
-  const how = `${LAYERS} layers, ${batch} x ${length} tokens a step; ${threads} threads, ${isa}`;
+  const how = `${LAYERS} layers, ${batch} x ${length} tokens a step; ${plural(threads, "thread")}, ${isa}`;
   const byDensity = points.filter((p) => p.series === "density");
   const byWidth = points.filter((p) => p.series === "width");
   const once = (some: readonly ScalingPoint[]) => some.filter((p) => p.mode === some[0]!.mode);
