@@ -3,6 +3,7 @@
  * width; exact, and with the gradients of zero weights in every n-th step only. All else is as in case S.
  */
 import * as path from "node:path";
+import { plural } from "../src/cli/render.ts";
 import { paramSpecs, shapeSize } from "../src/model/names.ts";
 import { ensureWritableDir, writeFileAtomic } from "../src/util/files.ts";
 import { alternate, type Timing, timingOf } from "./alternate.ts";
