@@ -38,6 +38,9 @@ struct Floats {
   size_t length;
 };
 
+// In the order of the caller's codes.
+constexpr const char* kIsas[] = {"plain", "avx2", "avx512"};
+
 bool supported(const char* isa) {
 #if defined(__x86_64__) || defined(_M_X64)
   if (!strcmp(isa, "avx512"))
@@ -188,8 +191,7 @@ struct Method<F, O> {
 
 // ---- engine, memory
 Owned<Context> engine(int isa, int threads) {
-  static const char* names[] = {"plain", "avx2", "avx512"};
-  const Kernels* k = kernels_of(names[isa]);
+  const Kernels* k = kernels_of(kIsas[isa]);
   if (!k) return {nullptr};
   auto* c = new Context();
   c->k = k;
@@ -197,8 +199,7 @@ Owned<Context> engine(int isa, int threads) {
   return {c};
 }
 bool supports(int isa) {
-  static const char* names[] = {"plain", "avx2", "avx512"};
-  return supported(names[isa]);
+  return supported(kIsas[isa]);
 }
 // before any kernel
 const Kernels& use(Context& c) {

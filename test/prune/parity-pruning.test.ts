@@ -1,17 +1,14 @@
 /** The pruning case against PyTorch's: means, masked losses, mask gradients, the optimiser, bisection, edge counts. */
-import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { circuitEdges } from "../../src/circuits/edges.ts";
-import type { PairBatch } from "../../src/data/pairs.ts";
-import { importRelease } from "../../src/model/import/release.ts";
 import { Model } from "../../src/model/model.ts";
-import { siteSpecs } from "../../src/model/sites.ts";
 import { CircuitEvaluator, supports } from "../../src/prune/evaluator.ts";
 import { bisectSize, descending, LearnedMasks, type MaskConfig, topNodes } from "../../src/prune/learned-masks.ts";
 import { MaskedModel } from "../../src/prune/masked-model.ts";
 import { meanActivations } from "../../src/prune/means.ts";
 import { engines } from "../support/engines.ts";
-import { expectWithin, FIXTURES, flatTokens, readJson, readPack, TOLERANCE } from "../support/fixtures.ts";
+import { expectWithin, flatTokens, readJson, readPack, TOLERANCE } from "../support/fixtures.ts";
+import { pruningFixture } from "./pruning-fixture.ts";
 
 interface Masked {
   readonly kept: Record<string, number[]>;
@@ -57,29 +54,8 @@ interface Expected {
   };
 }
 
-interface Task {
-  readonly tokens: number[][];
-  readonly last: number[];
-  readonly right: number[];
-  readonly wrong: number[];
-  readonly mean_batch_tokens: number[][];
-}
-
-const stored = importRelease(join(FIXTURES, "pruning", "model"));
-const task = readJson<Task>("pruning", "task.json");
+const { stored, specs, task, batch, fill: means } = pruningFixture();
 const expected = readJson<Expected>("pruning", "expected.json");
-const specs = siteSpecs(stored.config);
-const batch: PairBatch = {
-  tokens: flatTokens(task.tokens),
-  rows: task.tokens.length,
-  length: task.tokens[0]!.length,
-  last: Int32Array.from(task.last),
-  right: Int32Array.from(task.right),
-  wrong: Int32Array.from(task.wrong),
-};
-const means = new Float32Array(expected.total_nodes);
-for (const [name, { values }] of readPack("pruning", "means"))
-  means.set(values, specs.find((s) => s.name === name)!.offset);
 
 function maskOf(kept: Record<string, number[]>): Uint8Array {
   const mask = new Uint8Array(expected.total_nodes);

@@ -1,40 +1,21 @@
 /** A model with a planted circuit: from every seed the search ends inside it, and no larger than it needs to be. */
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { connectedNodes } from "../../src/circuits/connect.ts";
 import { circuitEdges } from "../../src/circuits/edges.ts";
-import type { PairBatch } from "../../src/data/pairs.ts";
 import { ReferenceEngine } from "../../src/engine/reference.ts";
-import { importRelease } from "../../src/model/import/release.ts";
 import { Model } from "../../src/model/model.ts";
-import { siteSpecs } from "../../src/model/sites.ts";
 import { attributionOrders } from "../../src/prune/attribution.ts";
 import { CircuitEvaluator } from "../../src/prune/evaluator.ts";
 import { MaskedModel } from "../../src/prune/masked-model.ts";
 import { Search } from "../../src/prune/search.ts";
-import { FIXTURES, flatTokens, readJson, readPack } from "../support/fixtures.ts";
+import { pruningFixture } from "./pruning-fixture.ts";
 
-const stored = importRelease(join(FIXTURES, "pruning", "model"));
-const specs = siteSpecs(stored.config);
-const nodes = specs.reduce((sum, s) => sum + s.width, 0);
-const task = readJson<{ tokens: number[][]; last: number[]; right: number[]; wrong: number[] }>("pruning", "task.json");
-const planted = readJson<{ planted_kept: Record<string, number[]> }>("pruning", "expected.json").planted_kept;
-const batch: PairBatch = {
-  tokens: flatTokens(task.tokens),
-  rows: task.tokens.length,
-  length: task.tokens[0]!.length,
-  last: Int32Array.from(task.last),
-  right: Int32Array.from(task.right),
-  wrong: Int32Array.from(task.wrong),
-};
-const means = new Float32Array(nodes);
-for (const [name, { values }] of readPack("pruning", "means"))
-  means.set(values, specs.find((s) => s.name === name)!.offset);
-const inside = new Set(specs.flatMap(({ name, offset }) => (planted[name] ?? []).map((c) => offset + c)));
+const { stored, batch, fill, planted } = pruningFixture();
+const nodes = fill.length;
 
-const evaluator = new CircuitEvaluator(stored.config, stored.params, means, batch);
+const evaluator = new CircuitEvaluator(stored.config, stored.params, fill, batch);
 const orders = await attributionOrders(
-  new MaskedModel(new Model(new ReferenceEngine(), stored), means),
+  new MaskedModel(new Model(new ReferenceEngine(), stored), fill),
   batch,
   [1, 5, 10],
 );
@@ -65,7 +46,7 @@ describe.each([
       { seed, kicks: 20 },
     ).run();
     const kept = best!.kept;
-    expect(kept.filter((n) => !inside.has(n))).toEqual([]);
+    expect(kept.filter((n) => !planted[n])).toEqual([]);
     expect(best!.nodes).toBeLessThanOrEqual(mostNodes);
     expect(best!.edges).toBeLessThanOrEqual(mostEdges);
     expect(evaluator.score(maskOf(kept)).loss).toBeLessThanOrEqual(target);

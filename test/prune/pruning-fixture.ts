@@ -10,6 +10,7 @@ interface Task {
   readonly last: number[];
   readonly right: number[];
   readonly wrong: number[];
+  readonly mean_batch_tokens: number[][];
 }
 
 export function pruningFixture() {
@@ -35,5 +36,5 @@ export function pruningFixture() {
   }
   const planted = new Uint8Array(expected.total_nodes);
   for (const { name, offset } of specs) for (const c of expected.planted_kept[name] ?? []) planted[offset + c] = 1;
-  return { stored, batch, fill, planted, expected };
+  return { stored, specs, task, batch, fill, planted, expected };
 }
