@@ -20,7 +20,7 @@
     },
     {
       "target_name": "sparse_native",
-      "sources": ["native/addon.cc", "native/param.cc", "native/optimizer.cc", "native/pool.cc", "native/queue.cc", "native/memory.cc"],
+      "sources": ["native/addon.cc", "native/activations.cc", "native/param.cc", "native/optimizer.cc", "native/pool.cc", "native/queue.cc", "native/memory.cc"],
       "dependencies": ["kernels_plain"],
       "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra"],
       "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["-std=c++17", "-O2"]},

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <type_traits>
 #include <utility>
+#include "activations.h"
 #include "kernels/table.h"
 #include "optimizer.h"
 #include "param.h"
@@ -28,14 +29,6 @@ struct Kept {
   KeptSet set;
   size_t bytes;
   int guess = 0;
-};
-struct Ints {
-  const int* data;
-  size_t length;
-};
-struct Floats {
-  float* data;
-  size_t length;
 };
 
 // In the order of the caller's codes.
@@ -235,42 +228,7 @@ Owned<Kept> kept_set(int B, int T, int W) {
   delete k;
   return {nullptr};
 }
-void write(View x, Floats values) {
-  for (int b = 0; b < x.blocks; b++)
-    for (int c = 0; c < x.W; c++) memset(x.block(b) + (size_t)c * kBlock, 0, kBlock * 4);
-  const float* in = values.data;
-  for (int b = 0; b < x.B; b++)
-    for (int t = 0; t < x.T; t++) {
-      float* o = x.at(x.token(b, t), 0);
-      for (int c = 0; c < x.W; c++) o[(size_t)c * kBlock] = *in++;
-    }
-}
-void read(View x, Floats out) {
-  float* o = out.data;
-  for (int b = 0; b < x.B; b++)
-    for (int t = 0; t < x.T; t++) {
-      const float* in = x.at(x.token(b, t), 0);
-      for (int c = 0; c < x.W; c++) *o++ = in[(size_t)c * kBlock];
-    }
-}
-void read_kept(Kept* k, Ints out) {
-  const KeptSet& s = k->set;
-  auto* o = (uint8_t*)out.data;
-  for (int b = 0; b < s.B; b++)
-    for (int t = 0; t < s.T; t++) {
-      const int n = b * s.Tp + t;
-      for (int c = 0; c < s.W; c++) *o++ = s.bits[(size_t)(n / kBlock) * s.W + c] >> (n % kBlock) & 1;
-    }
-}
-// Padding stays zero: it must never carry a gradient.
-void fill(View x, double value) {
-  for (int b = 0; b < x.blocks; b++)
-    for (int c = 0; c < x.W; c++) memset(x.block(b) + (size_t)c * kBlock, 0, kBlock * 4);
-  if (value == 0) return;
-  for (int b = 0; b < x.B; b++)
-    for (int t = 0; t < x.T; t++)
-      for (int c = 0; c < x.W; c++) *x.at(x.token(b, t), c) = (float)value;
-}
+void read_kept_set(Kept* k, Ints out) { read_kept(k->set, out); }
 
 // ---- parameters
 Owned<DenseParam> dense(int rows, int cols) { return {dense_new(rows, cols)}; }
@@ -468,20 +426,6 @@ bool add_rows_backward(Context& c, View dx, Ints ids, DenseParam* table) {
   use(c).add_rows_backward(dx, places, table->grad);
   return true;
 }
-void gather_tokens(View x, Ints index, View out) {
-  for (int b = 0; b < out.blocks; b++)
-    for (int c = 0; c < out.W; c++) memset(out.block(b) + (size_t)c * kBlock, 0, kBlock * 4);
-  for (size_t p = 0; p < index.length; p++) {
-    const int n = x.token(index.data[p] / x.T, index.data[p] % x.T);
-    for (int c = 0; c < x.W; c++) *out.at((int)p, c) = *x.at(n, c);
-  }
-}
-void gather_tokens_backward(View dout, Ints index, View dx) {
-  for (size_t p = 0; p < index.length; p++) {
-    const int n = dx.token(index.data[p] / dx.T, index.data[p] % dx.T);
-    for (int c = 0; c < dx.W; c++) *dx.at(n, c) += *dout.at((int)p, c);
-  }
-}
 // Negative when memory ran out.
 double unembed_loss(Context& c, View x, SparseParam* unembed, DenseParam* bias, DenseParam* bigram, Ints tokens,
                     Ints targets, View dlogits) {
@@ -499,19 +443,6 @@ double unembed_loss(Context& c, View x, SparseParam* unembed, DenseParam* bias, 
   for (int b = 0; b < x.blocks; b++) total += losses[b];
   return counted > 0 ? total / counted : 0;
 }
-void pair_loss(View logits, Ints right, Ints wrong, View dlogits, Floats losses) {
-  const int P = (int)right.length;
-  if (dlogits.data) fill(dlogits, 0);
-  for (int p = 0; p < P; p++) {
-    const float z = *logits.at(p, wrong.data[p]) - *logits.at(p, right.data[p]);
-    losses.data[p] = z > 0 ? z + log1pf(expf(-z)) : log1pf(expf(z));
-    if (!dlogits.data) continue;
-    const float g = 1.f / (1.f + expf(-z)) / P;  // d mean / dz
-    *dlogits.at(p, wrong.data[p]) += g;
-    *dlogits.at(p, right.data[p]) -= g;
-  }
-}
-
 // ---- what the machine can do
 // Every thread on registers alone; returns the floating point operations of all.
 double peak_fma(Context& c, double rounds) {
@@ -564,7 +495,7 @@ NAPI_MODULE_INIT() {
   QUEUED(kept_set, "keptSet");
   METHOD(write, "write");
   METHOD(read, "read");
-  METHOD(read_kept, "readKept");
+  METHOD(read_kept_set, "readKept");
   METHOD(fill, "fill");
   METHOD(dense, "dense");
   METHOD(sparse, "sparse");
