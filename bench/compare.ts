@@ -47,7 +47,7 @@ export async function compare(
 ): Promise<Result> {
   const sides: Side<unknown>[] = [];
   try {
-    const ours = await startOurs(c, density, { mode, threads: options.threads });
+    const ours = await startOurs(c, density, { mode, engine: options.engine, threads: options.threads });
     sides.push(ours);
     let peer: Side<PeerInfo> | undefined;
     if (python !== undefined) {

@@ -47,9 +47,9 @@ function* plan(options: Options, lowest = false): Generator<{ c: Case; density: 
 }
 
 async function comparison(options: Options): Promise<void> {
-  const { engine } = createEngine({ engine: "native", threads: options.threads });
-  const { isa, threads } = engine.info;
-  say(`${machine()}; ours: ${isa}, ${threads} threads`);
+  const { engine } = await createEngine(options);
+  const { name, isa, threads } = engine.info;
+  say(`${machine()}; ours: ${name} (${isa}), ${threads} threads`);
   const python = options.peer ? findTorch() : undefined;
   if (options.peer && python === undefined) say(TORCH_MISSING);
   if (python !== undefined) {
@@ -72,7 +72,7 @@ async function comparison(options: Options): Promise<void> {
 const COMMANDS: Record<Command, (options: Options) => Promise<void>> = {
   compare: comparison,
   ops: async (options) => {
-    const { engine } = createEngine({ engine: "native", threads: options.threads });
+    const { engine } = await createEngine(options);
     for (const { c, density, mode } of plan(options)) {
       const result = profile(engine, c, density, mode, options);
       print(options.json ? JSON.stringify(result) : `${opsTable(result)}\n`);

@@ -1,5 +1,6 @@
 /** The benchmark's command line. Everything wrong is an input error that names the nearest right thing. */
 import { parseArgs } from "node:util";
+import { ENGINE_CHOICES, type EngineChoice } from "../src/engine/select.ts";
 import { inputError } from "../src/util/errors.ts";
 import { nearest } from "../src/util/nearest.ts";
 import { type Case, findCase } from "./cases.ts";
@@ -20,6 +21,7 @@ npm run bench -- <command> [options]
   --density 1/16,...    densities (default: the case's own; pruning, threads and isa: the lowest of them)
   --mode exact,every-10 how gradients of zero weights are computed: in every step, or in every n-th (default: exact)
   --dense-grad-every N  the same as --mode every-N
+  --engine NAME         of our side in compare and ops: native, tensorflow, tensorflow:wasm, ... (default: native)
   --threads N           threads of both sides (default: 2, or fewer if the machine has fewer; threads: all)
   --blas-threads N      threads of PyTorch's matrix products when they are OpenBLAS's (default: 1)
   --steps N             samples, 5 or more (default: 7): a step, or with every-n the mean of n steps
@@ -46,6 +48,7 @@ const FLAGS: Readonly<Record<string, Flag>> = {
   density: { type: "string", of: OF_CASES },
   mode: { type: "string", of: ["compare", "ops", "threads", "isa", "scaling"] },
   "dense-grad-every": { type: "string", of: ["compare", "ops", "threads", "isa", "scaling"] },
+  engine: { type: "string", of: ["compare", "ops"] },
   threads: { type: "string" },
   "blas-threads": { type: "string", of: ["compare"] },
   steps: { type: "string" },
@@ -63,6 +66,7 @@ export interface Options {
   /** Undefined: each case's own. */
   readonly densities: readonly number[] | undefined;
   readonly modes: readonly Mode[];
+  readonly engine: EngineChoice;
   readonly threads: number;
   readonly blasThreads: number;
   readonly steps: number;
@@ -149,6 +153,7 @@ export function parseOptions(args: readonly string[], available: number): Option
     cases,
     densities: text("density")?.split(",").map(density),
     modes: modes(text("mode"), text("dense-grad-every"), command),
+    engine: oneOf("engine", text("engine") ?? "native", ENGINE_CHOICES),
     threads: threadCount(wholeNumber("threads", text("threads"), threads, 1), available),
     blasThreads: wholeNumber("blas-threads", text("blas-threads"), 1, 1),
     steps: wholeNumber("steps", text("steps"), 7, 5),

@@ -1,5 +1,6 @@
 /** Our side of the benchmark, as a process: answers the requests that bench/torch_step.py answers for PyTorch. */
 import { createInterface } from "node:readline";
+import type { Engine, EngineInfo } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/select.ts";
 import { Model } from "../src/model/model.ts";
 import { initParams } from "../src/model/names.ts";
@@ -15,13 +16,12 @@ import type { Init } from "./sides.ts";
 const PRUNED_AFTER = 3;
 
 class Ours {
-  readonly info: { readonly isa: string; readonly threads: number };
+  readonly info: EngineInfo;
   private readonly model: Model;
   private readonly run: (batch: Batch) => number;
 
-  constructor({ case: c, density, threads, mode, work }: Init) {
-    const { engine } = createEngine({ engine: "native", threads });
-    this.info = { isa: engine.info.isa, threads };
+  constructor(engine: Engine, { case: c, density, mode, work }: Init) {
+    this.info = engine.info;
     this.model = new Model(engine, { config: c.model, params: initParams(c.model, 0) });
     const stepper = new Stepper(this.model, stepConfig(c, density, { mode }));
     let done = 0;
@@ -55,7 +55,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   let answer: unknown;
   if (request.cmd === "init") {
-    ours = new Ours(request);
+    const { engine } = await createEngine(request as Init);
+    ours = new Ours(engine, request);
     answer = ours.info;
   } else if (request.cmd === "peak") {
     answer = { peakMb: process.resourceUsage().maxRSS / 1024 };

@@ -1,8 +1,10 @@
 /** A pruning step against our own exact training step on as many tokens. */
+
+import type { EngineInfo } from "../src/engine/engine.ts";
 import { alternate, round, type Timing, timingOf } from "./alternate.ts";
 import type { Case } from "./cases.ts";
 import type { Options } from "./options.ts";
-import { type OursInfo, type Side, startOurs } from "./sides.ts";
+import { type Side, startOurs } from "./sides.ts";
 
 export interface PruningResult {
   readonly case: string;
@@ -17,7 +19,7 @@ export interface PruningResult {
 }
 
 export async function comparePruning(c: Case, density: number, options: Options): Promise<PruningResult> {
-  const sides: Side<OursInfo>[] = [];
+  const sides: Side<EngineInfo>[] = [];
   try {
     for (const work of ["training", "pruning"] as const) {
       sides.push(await startOurs(c, density, { threads: options.threads, work }));

@@ -1,15 +1,12 @@
 /** The two sides as processes of their own: neither shares memory or caches of an allocator with the other. */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { EngineInfo } from "../src/engine/engine.ts";
+import type { EngineChoice } from "../src/engine/select.ts";
 import type { Contender, StepAnswer } from "./alternate.ts";
 import { type Batch, type Case, stepConfig } from "./cases.ts";
 import { Child } from "./child.ts";
 import { cycleOf, type Mode } from "./mode.ts";
-
-export interface OursInfo {
-  readonly isa: string;
-  readonly threads: number;
-}
 
 export interface PeerInfo {
   readonly torch: string;
@@ -61,6 +58,7 @@ export class Side<Info> implements Contender {
 export interface Init {
   readonly case: Case;
   readonly density: number;
+  readonly engine: EngineChoice;
   readonly threads: number;
   readonly mode: Mode;
   /** A training step, or one that learns masks of a model that was trained for a few. */
@@ -68,6 +66,8 @@ export interface Init {
 }
 
 export interface OursSetup {
+  /** Default: native. */
+  readonly engine?: EngineChoice;
   readonly threads: number;
   /** Default: exact. */
   readonly mode?: Mode;
@@ -77,12 +77,12 @@ export interface OursSetup {
   readonly isa?: string;
 }
 
-export async function startOurs(c: Case, density: number, setup: OursSetup): Promise<Side<OursInfo>> {
-  const { threads, mode = "exact", work = "training", isa } = setup;
+export async function startOurs(c: Case, density: number, setup: OursSetup): Promise<Side<EngineInfo>> {
+  const { engine = "native", threads, mode = "exact", work = "training", isa } = setup;
   const args = ["--import", import.meta.resolve("tsx"), fileBeside("./ours.ts")];
   const child = new Child("our side", process.execPath, args, isa === undefined ? {} : { SPARSE_ISA: isa });
-  const init: Init = { case: c, density, threads, mode, work };
-  return new Side(child, await child.ask<OursInfo>({ cmd: "init", ...init }), cycleOf(mode));
+  const init: Init = { case: c, density, engine, threads, mode, work };
+  return new Side(child, await child.ask<EngineInfo>({ cmd: "init", ...init }), cycleOf(mode));
 }
 
 /** A Python 3 that has PyTorch, or undefined. */

@@ -1,11 +1,12 @@
 /** Our step against itself: on 1, 2, ... threads, or with each instruction set of this machine. */
 import { type ChildProcess, spawn } from "node:child_process";
+import type { EngineInfo } from "../src/engine/engine.ts";
 import { nativeIsas } from "../src/engine/native/engine.ts";
 import { alternate, round, type Timing, timingOf } from "./alternate.ts";
 import type { Case } from "./cases.ts";
 import type { Mode } from "./mode.ts";
 import type { Options } from "./options.ts";
-import { type OursInfo, type OursSetup, type Side, startOurs } from "./sides.ts";
+import { type OursSetup, type Side, startOurs } from "./sides.ts";
 
 export interface VersionResult extends Timing {
   readonly case: string;
@@ -52,7 +53,7 @@ async function versions(
   options: Options,
   setups: readonly (OursSetup & { readonly mode: Mode })[],
 ): Promise<VersionResult[]> {
-  const sides: Side<OursInfo>[] = [];
+  const sides: Side<EngineInfo>[] = [];
   const spinning: ChildProcess[] = [];
   try {
     for (const setup of setups) sides.push(await startOurs(c, density, setup));

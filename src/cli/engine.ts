@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
-import { createEngine, type EngineChoice } from "../engine/select.ts";
+import { createEngine, ENGINE_CHOICES, type EngineChoice } from "../engine/select.ts";
 import { oneOf, wholeNumber } from "./options.ts";
 import type { Output } from "./output.ts";
 import { plural } from "./render.ts";
@@ -12,15 +12,13 @@ export interface EngineFlags {
   readonly threads?: number;
 }
 
-const CHOICES = ["auto", "native", "reference"] as const satisfies readonly EngineChoice[];
-
 /** Adds the two options to a command. */
 export function engineOptions(command: Command): Command {
   return command
     .addOption(
-      new Option("--engine <name>", `what computes: ${CHOICES.join(", ")}`)
+      new Option("--engine <name>", `what computes: ${ENGINE_CHOICES.join(", ")}`)
         .default("auto" satisfies EngineChoice, "auto")
-        .argParser(oneOf("--engine", CHOICES)),
+        .argParser(oneOf("--engine", ENGINE_CHOICES)),
     )
     .addOption(
       new Option(
@@ -31,8 +29,8 @@ export function engineOptions(command: Command): Command {
 }
 
 /** Opens the chosen engine; says so when it is not the one to expect. The caller disposes of it. */
-export function openEngine({ engine: choice, threads }: EngineFlags, out: Output): Engine {
-  const { engine, notice } = createEngine({ engine: choice, threads });
+export async function openEngine({ engine: choice, threads }: EngineFlags, out: Output): Promise<Engine> {
+  const { engine, notice } = await createEngine({ engine: choice, threads });
   if (notice !== undefined) out.notice(notice);
   return engine;
 }

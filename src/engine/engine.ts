@@ -14,11 +14,11 @@
  * V vocabulary, L layers, O/I out/in features, Z stored nonzeros. A gradient of x is dx.
  */
 
-export type EngineName = "reference" | "native";
+export type EngineName = "reference" | "native" | "tensorflow";
 
 export interface EngineInfo {
   readonly name: EngineName;
-  /** Instruction set that runs: `avx512`, `avx2`, `plain` or `javascript`. */
+  /** Instruction set that runs: `avx512`, `avx2`, `plain` or `javascript`; or the backend of TensorFlow.js. */
   readonly isa: string;
   readonly threads: number;
 }
@@ -164,7 +164,7 @@ export interface Engine {
   positionsBackward(dout: Activation, table: DenseParam): void;
   /**
    * rms: x / sqrt(mean(x^2) + eps) * weight; layer: (x - mean) / sqrt(var + eps) * weight + bias.
-   * stats has width 2 and receives the mean (0 for rms) and 1/sqrt(...) of each token.
+   * stats has width 2 and holds what `normBackward` may want to know of each token: an engine's own business.
    */
   norm(
     kind: NormKind,
@@ -225,7 +225,7 @@ export interface Engine {
   patchBackward(dout: Activation, where: Activation, dx: Activation, add: boolean): void;
   /**
    * Causal attention of `heads` heads; scale 1/sqrt(head width); `sink` (H) is a logit that joins each softmax's
-   * denominator only. lse has width H and receives the log of the denominator, the sink included.
+   * denominator only. lse has width H and holds what `attentionBackward` may want to know: an engine's own business.
    */
   attention(
     q: Activation,

@@ -1,6 +1,7 @@
 /**
  * Which engine runs. `auto` takes the native one and falls back to the reference with a notice that says why and what
- * to do; `native` makes its absence an error.
+ * to do. Any other choice is that engine or an error: `native`, `reference`, `tensorflow` on the best TensorFlow.js
+ * backend that is installed, `tensorflow:<backend>` on that one. TensorFlow.js is loaded for the last two alone.
  */
 import { availableParallelism } from "node:os";
 import { inputError, SparseError } from "../util/errors.ts";
@@ -8,8 +9,17 @@ import type { Engine, EngineName } from "./engine.ts";
 import { checkThreads } from "./limits.ts";
 import { loadNativeEngine } from "./native/engine.ts";
 import { ReferenceEngine } from "./reference.ts";
+import { TENSORFLOW_BACKENDS, type TensorflowBackend } from "./tensorflow/names.ts";
 
-export type EngineChoice = "auto" | EngineName;
+export type EngineChoice = "auto" | EngineName | `tensorflow:${TensorflowBackend}`;
+
+export const ENGINE_CHOICES: readonly EngineChoice[] = [
+  "auto",
+  "native",
+  "reference",
+  "tensorflow",
+  ...TENSORFLOW_BACKENDS.map((name) => `tensorflow:${name}` as const),
+];
 
 export interface EngineOptions {
   readonly engine: EngineChoice;
@@ -26,14 +36,41 @@ export interface SelectedEngine {
 const FIX =
   "Build it with a C++17 compiler at hand: `npm run install` in a checkout, `npm rebuild sparse-circuits` else.";
 
+const TENSORFLOW_FIX =
+  "With an NVIDIA GPU: npm install @tensorflow/tfjs-node-gpu (CUDA 11.2, cuDNN 8.1, Node 20 or 22). " +
+  "Without: npm install @tensorflow/tfjs @tensorflow/tfjs-backend-wasm. Or use --engine native.";
+
 /**
- * Throws an input error for a thread count that the machine cannot give, and when the native engine is demanded but
- * not there. `load` throws an Error with the reason when the addon is missing.
+ * Throws an input error for a thread count that the machine cannot give, and when an engine that is demanded is not
+ * there or does not start. `load` throws an Error with the reason when the addon is missing.
  */
-export function createEngine(options: EngineOptions, load: typeof loadNativeEngine = loadNativeEngine): SelectedEngine {
+export async function createEngine(
+  options: EngineOptions,
+  load: typeof loadNativeEngine = loadNativeEngine,
+): Promise<SelectedEngine> {
   const { engine: choice, threads } = options;
   if (threads !== undefined) checkAvailable(threads);
+  if (choice === "auto" || choice === "native") return nativeEngine(choice, threads, load);
   if (choice === "reference") return { engine: new ReferenceEngine() };
+  const [, backend] = choice.split(":") as [string, TensorflowBackend?];
+  return { engine: await tensorflowEngine(backend) };
+}
+
+async function tensorflowEngine(name: TensorflowBackend | undefined): Promise<Engine> {
+  const missing = (error: unknown): Error =>
+    inputError("tensorflow-missing", "TensorFlow.js is not installed", TENSORFLOW_FIX, error);
+  const { startTensorflow } = await import("./tensorflow/engine.ts").catch((error: NodeJS.ErrnoException) => {
+    throw error.code === "ERR_MODULE_NOT_FOUND" ? missing(error) : error;
+  });
+  return startTensorflow(name);
+}
+
+/** The native engine or, for `auto`, what stands in for it. */
+function nativeEngine(
+  choice: "auto" | "native",
+  threads: number | undefined,
+  load: typeof loadNativeEngine = loadNativeEngine,
+): SelectedEngine {
   try {
     return { engine: load(threads === undefined ? {} : { threads }) };
   } catch (error) {

@@ -16,7 +16,7 @@ import { nativeIsas } from "../../src/engine/native/engine.ts";
 import { createEngine } from "../../src/engine/select.ts";
 import { SparseError } from "../../src/util/errors.ts";
 
-const native = createEngine({ engine: "auto" }).engine.info.name === "native";
+const native = (await createEngine({ engine: "auto" })).engine.info.name === "native";
 
 function bench(...args: string[]): { status: number | null; stdout: string; stderr: string } {
   return spawnSync(process.execPath, ["--import", "tsx", "bench/main.ts", ...args], { encoding: "utf8" });

@@ -9,7 +9,7 @@ import type { Engine } from "../../src/engine/engine.ts";
 import { ReferenceEngine } from "../../src/engine/reference.ts";
 import { expectClose, expectSameBytes } from "../support/close.ts";
 import type { Dims } from "../support/draw.ts";
-import { absent, type EngineCase, guarded, natives, reference } from "../support/engines.ts";
+import { absent, type EngineCase, guarded, natives, reference, tensorflows } from "../support/engines.ts";
 import { type Evaluation, evaluate } from "../support/evaluate.ts";
 import { opCases } from "../support/op-cases.ts";
 import { checkProperty } from "../support/property.ts";
@@ -17,6 +17,8 @@ import { checkProperty } from "../support/property.ts";
 /** float32 against float64 sums of some hundred terms. */
 const TOLERANCE = { abs: 1e-5, rel: 1e-4 };
 const RUNS = 30;
+/** Of TensorFlow.js, where a kernel takes milliseconds whatever it does. */
+const TENSORFLOW_RUNS = 10;
 
 const around = (...sizes: number[]) => fc.constantFrom(...sizes.flatMap((size) => [size - 1, size, size + 1]));
 
@@ -68,6 +70,7 @@ test.runIf(process.env.CI)("CI has the native engine", () => {
 });
 
 function conformance(subject: EngineCase): void {
+  const runs = tensorflows.includes(subject) ? TENSORFLOW_RUNS : RUNS;
   describe(`${subject.name} agrees with the reference`, () => {
     let engine: Engine;
     beforeAll(() => {
@@ -77,7 +80,7 @@ function conformance(subject: EngineCase): void {
 
     for (const op of opCases) {
       test(op.name, () => {
-        checkProperty(optionsArbitrary, RUNS, ({ dims, style, padded, ...options }) => {
+        checkProperty(optionsArbitrary, runs, ({ dims, style, padded, ...options }) => {
           const instance = op.make(dims, style);
           const expected = evaluate(new ReferenceEngine({ poison: true }), instance, options);
           compare(evaluate(guarded(engine, padded), instance, options), expected, op.exact ?? false);
@@ -103,7 +106,7 @@ function conformance(subject: EngineCase): void {
     });
 
     test("write, read, fill and slice", () => {
-      checkProperty(dimsArbitrary, RUNS, ({ seed, batch, length, width, other }) => {
+      checkProperty(dimsArbitrary, runs, ({ seed, batch, length, width, other }) => {
         const tokens = { batch, length };
         const x = engine.activation(tokens, width + other);
         const values = Float32Array.from({ length: batch * length * (width + other) }, (_, i) => Math.sin(seed + i));
@@ -131,4 +134,4 @@ function conformance(subject: EngineCase): void {
 }
 
 // The reference itself under the guards: shows that its kernels respect views and write all of their results.
-for (const subject of [reference, ...natives]) conformance(subject);
+for (const subject of [reference, ...natives, ...tensorflows]) conformance(subject);

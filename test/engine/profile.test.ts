@@ -18,10 +18,10 @@ function stepper(engine: Engine): Stepper {
   return new Stepper(new Model(engine, { config: model, params: initParams(model, 0) }), stepConfigOf(config));
 }
 
-it.each(["reference", "auto"] as const)("on the %s engine", (engine) => {
-  const open = () => createEngine({ engine }).engine;
-  const plain = stepper(open());
-  const profiler = new Profiler(open());
+it.each(["reference", "auto"] as const)("on the %s engine", async (engine) => {
+  const open = async () => (await createEngine({ engine })).engine;
+  const plain = stepper(await open());
+  const profiler = new Profiler(await open());
   const timed = stepper(profiler.engine);
   const sum = new LapSum();
   for (let i = 0; i < 3; i++) {

@@ -15,7 +15,7 @@ import { promptTokens } from "../../src/train/trainer.ts";
 import { Rng } from "../../src/util/rng.ts";
 import { refused } from "../support/refused.ts";
 
-const { engine } = createEngine({ engine: "auto" });
+const { engine } = await createEngine({ engine: "auto" });
 const isNative = engine.info.name === "native";
 
 const SHAPES: readonly [what: string, vocabSize: number, settings: TrainOverrides][] = [
@@ -29,11 +29,11 @@ const SHAPES: readonly [what: string, vocabSize: number, settings: TrainOverride
 ];
 
 describe.skipIf(!isNative)("the estimate of a training step", () => {
-  it.each(SHAPES)("is near what the native engine holds: %s", (_, vocabSize, settings) => {
+  it.each(SHAPES)("is near what the native engine holds: %s", async (_, vocabSize, settings) => {
     const config = resolveTrainConfig([settings]);
     const tokens = { batch: config.training.batch, length: config.model.contextLength };
     const [model, step] = [modelOf(config, vocabSize), stepConfigOf(config)];
-    const { engine: own } = createEngine({ engine: "native" });
+    const { engine: own } = await createEngine({ engine: "native" });
     const before = own.memoryBytes();
     const stepper = new Stepper(new Model(own, { config: model, params: initParams(model, 0) }), step);
     const rng = Rng.of("sizing");
@@ -69,8 +69,8 @@ it("counts gradients of nonzero weights, from the step on that first computes th
 });
 
 describe.skipIf(!isNative)("room for the entries of a matrix", () => {
-  it("falls with their number, and stays while that varies little", () => {
-    const { engine: own } = createEngine({ engine: "native", threads: 1 });
+  it("falls with their number, and stays while that varies little", async () => {
+    const { engine: own } = await createEngine({ engine: "native", threads: 1 });
     const w = own.sparse("w", [100, 200], "row");
     const held = (nonzeros: number): number => {
       const values = Float32Array.from({ length: 20_000 }, (_, i) => (i < nonzeros ? i + 1 : 0));

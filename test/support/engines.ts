@@ -1,9 +1,10 @@
 /**
  * The engines that tests run over: the reference always, the native one for every instruction set that the machine
- * and the build have. What is absent is listed with its reason, so that suites can report it by name.
+ * and the build have, TensorFlow.js on every backend that is installed. What is absent is listed with its reason, so that suites can report it by name.
  */
 import type { Activation, Engine, KeptSet, TokenShape } from "../../src/engine/engine.ts";
 import { ReferenceEngine } from "../../src/engine/reference.ts";
+import { TENSORFLOW_BACKENDS } from "../../src/engine/tensorflow/names.ts";
 
 export interface EngineCase {
   readonly name: string;
@@ -14,6 +15,7 @@ type Loader = (options: { threads?: number; isa?: string }) => Engine;
 
 export const reference: EngineCase = { name: "reference", open: () => new ReferenceEngine({ poison: true }) };
 export const natives: EngineCase[] = [];
+export const tensorflows: EngineCase[] = [];
 export const absent: { name: string; reason: string }[] = [];
 
 function reasonOf(error: unknown): string {
@@ -56,7 +58,19 @@ try {
   absent.push({ name: "native", reason: reasonOf(error) });
 }
 
-export const engines: readonly EngineCase[] = [reference, ...natives];
+for (const backend of TENSORFLOW_BACKENDS) {
+  const name = `tensorflow-${backend}`;
+  try {
+    const { startBackend } = await import("../../src/engine/tensorflow/backends.ts");
+    const { TensorflowEngine } = await import("../../src/engine/tensorflow/engine.ts");
+    const started = await startBackend(backend);
+    tensorflows.push({ name, open: () => new TensorflowEngine(started) });
+  } catch (error) {
+    absent.push({ name, reason: reasonOf(error) });
+  }
+}
+
+export const engines: readonly EngineCase[] = [reference, ...natives, ...tensorflows];
 
 const PAD = 12345;
 

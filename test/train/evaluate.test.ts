@@ -12,7 +12,7 @@ const config = resolveTrainConfig([
 ]);
 const tasks = findTasks("quotes");
 const data = new TrainingData(config, tasks);
-const model = initialModel(createEngine({ engine: "auto" }).engine, data);
+const model = initialModel((await createEngine({ engine: "auto" })).engine, data);
 const text = data.sample("val", 500);
 
 describe("evaluation in pieces", () => {

@@ -64,7 +64,7 @@ async function run(dir: string, flags: Flags, out: Output): Promise<void> {
   if (variant !== undefined) for (const task of tasks) drawOf(task, variant);
   const rows: Row[] = [];
   await interruptible(out, async (signal) => {
-    const engine = openEngine(flags, out);
+    const engine = await openEngine(flags, out);
     try {
       const model = new Model(engine, trained.model);
       for (const task of tasks) {

@@ -79,7 +79,7 @@ async function extract(dir: string, flags: ExtractFlags, out: Output, signal: Ab
   const tasks = tasksOfRun(trained, flags.task);
   const places = tasks.map((task) => prepare(dir, task, flags.out));
   checkSizes(trained, tasks, out);
-  const engine = openEngine(flags, out);
+  const engine = await openEngine(flags, out);
   const outcomes: Outcome[] = [];
   try {
     out.line(`${out.style.bold(`Extracting from ${dir}`)} with the ${describeEngine(engine.info)}`);

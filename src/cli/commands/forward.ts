@@ -42,13 +42,13 @@ const EXAMPLES = examplesText([
   ["sparse forward runs/quotes --tokens ids.json --out mlp.safetensors --sites '1.mlp.*'", "of one block"],
 ]);
 
-function forward(dir: string, flags: Flags, out: Output): void {
+async function forward(dir: string, flags: Flags, out: Output): Promise<void> {
   const started = performance.now();
   const stored = loadModel(dir);
   const rows = readTokens(flags.tokens);
   const sites = flags.sites === undefined ? [] : select(flags.sites, hookNames(stored.config.layers), "--sites");
   const tokens = { batch: rows.length, length: rows[0]!.length };
-  const engine = openEngine(flags, out);
+  const engine = await openEngine(flags, out);
   try {
     const model = new Model(engine, stored);
     checkIds(rows, stored.config.vocabSize);

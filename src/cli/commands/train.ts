@@ -130,7 +130,7 @@ async function run(flags: Flags, out: Output): Promise<void> {
   const settings = resumed === undefined ? trainSettings(flags) : storedSettings(resumed);
   const dir = flags.resume ?? flags.out ?? `runs/${settings.config.task}`;
   await interruptible(out, async (signal) => {
-    const opened = openEngine(flags, out);
+    const opened = await openEngine(flags, out);
     const profiler = flags.profile ? new Profiler(opened) : undefined;
     const engine = profiler?.engine ?? opened;
     try {
