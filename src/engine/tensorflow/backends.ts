@@ -9,7 +9,7 @@ import * as tf from "@tensorflow/tfjs";
 import { inputError, SparseError } from "../../util/errors.ts";
 import type { Selection } from "./largest.ts";
 import { TENSORFLOW_BACKENDS, type TensorflowBackend } from "./names.ts";
-import { PLAIN, type Products, UNTRANSPOSED } from "./products.ts";
+import { PLAIN, type Products, ROWS_AS_PRODUCT, UNTRANSPOSED } from "./products.ts";
 
 /** A backend that is ready. */
 export interface Backend {
@@ -62,17 +62,19 @@ const KINDS: Readonly<Record<TensorflowBackend, Kind>> = {
   cpu: {
     package: null,
     registered: "cpu",
-    products: PLAIN,
+    products: ROWS_AS_PRODUCT,
     selection: "sort",
     threads: () => 1,
     needs: "It needs nothing else.",
   },
 };
 
+const require = createRequire(import.meta.url);
+
 function isInstalled(kind: Kind): boolean {
   if (kind.package === null) return true;
   try {
-    createRequire(import.meta.url).resolve(kind.package);
+    require.resolve(kind.package);
     return true;
   } catch {
     return false;
@@ -80,7 +82,7 @@ function isInstalled(kind: Kind): boolean {
 }
 
 /** The installed backends, best first; never empty. */
-export function installedBackends(): TensorflowBackend[] {
+function installedBackends(): TensorflowBackend[] {
   return TENSORFLOW_BACKENDS.filter((name) => isInstalled(KINDS[name]));
 }
 
@@ -103,7 +105,7 @@ export async function startBackend(wanted?: TensorflowBackend): Promise<Backend>
   try {
     // The cpu backend would advertise the node backend on stderr.
     tf.env().set("PROD", true);
-    if (kind.package !== null) await import(kind.package);
+    if (kind.package !== null) require(kind.package);
     if (!(await tf.setBackend(kind.registered))) throw new Error("TensorFlow.js could not initialise it");
     await tf.ready();
     if (name === "node-gpu") checkGpu();

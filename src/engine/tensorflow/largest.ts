@@ -13,7 +13,7 @@ const LARGEST_EXPONENT = 127;
 const MANTISSA_BITS = 23;
 
 /** 1 where kept: the k entries of each row of `sizes` that are largest, 1 <= k < columns. Entries below 0 come last. */
-export function largestOfRows(sizes: tf.Tensor2D, k: number, selection: Selection): tf.Tensor2D {
+function largestOfRows(sizes: tf.Tensor2D, k: number, selection: Selection): tf.Tensor2D {
   return tf.tidy(() => {
     const cut = selection === "sort" ? kthBySort(sizes, k) : kthBySearch(sizes, k);
     const above = tf.greater(sizes, cut);
@@ -38,7 +38,7 @@ function kthBySearch(sizes: tf.Tensor2D, k: number): tf.Tensor2D {
     tf.greaterEqual(tf.sum(tf.cast(tf.greaterEqual(sizes, at), "float32"), 1, true), k) as tf.Tensor2D;
   const shape: [number, number] = [sizes.shape[0], 1];
   let low: tf.Tensor2D = tf.fill(shape, SMALLEST_EXPONENT);
-  for (let step = (LARGEST_EXPONENT - SMALLEST_EXPONENT + 1) / 2; step >= 1; step /= 2) {
+  for (let step = 128; step >= 1; step /= 2) {
     const higher = tf.minimum(tf.add(low, step), LARGEST_EXPONENT) as tf.Tensor2D;
     low = tf.where(reached(powerOf2(higher)), higher, low);
   }
