@@ -2,9 +2,11 @@
 import type { TaskSpec } from "../src/data/task.ts";
 import { inputError } from "../src/util/errors.ts";
 import { nearest } from "../src/util/nearest.ts";
+import { BINDING_TASKS } from "./binding.ts";
+import { BRACKET_TASKS } from "./brackets.ts";
 import { QUOTE_TASKS } from "./quotes.ts";
 
-export const TASKS: readonly TaskSpec[] = [...QUOTE_TASKS];
+export const TASKS: readonly TaskSpec[] = [...QUOTE_TASKS, ...BINDING_TASKS, ...BRACKET_TASKS];
 
 /**
  * The tasks that a name stands for: one for a task's name or alias, several for a group, every one for `all`. The

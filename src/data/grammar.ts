@@ -66,6 +66,14 @@ export const PROFILES = {
   quotes: { ...DEFAULTS, weights: QUOTES },
   /** Quoted calls among misleading quotes: counting fails, reading the last opening call quote does not. */
   "quotes-hard": { ...DEFAULTS, weights: { ...QUOTES, comment: 5 }, quoteNoise: 0.5 },
+  /** Sets and strings, swaps and classes in short documents: every other statement is a decision. */
+  binding: {
+    docStmts: [2, 5],
+    maxDepth: 1,
+    quoteNoise: 0,
+    weights: { setstr: 6, swap: 6, class: 4, assign: 1, quote: 0.5, list: 0.5, augment: 0.5, dict: 0.3 },
+  },
+  brackets: { ...DEFAULTS, weights: { list: 8, dict: 4, assign: 2, comment: 1, quote: 1, for: 1 } },
 } as const satisfies Record<string, GrammarOptions>;
 
 type ProfileName = keyof typeof PROFILES;

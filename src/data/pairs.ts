@@ -1,11 +1,12 @@
 /**
  * Contrast pairs of a task, as text and as tokens. Contract: pair i of a split and variant is a function of (seed, task,
  * variant, split, i) and the tokenizer, so any pair can be made alone; the splits share no pair; every prompt has
- * MIN_PROMPT_TOKENS tokens or more, and the two of a pair have equal length (unless the task says otherwise); targets are
+ * `minPromptTokens` tokens or more, and the two of a pair have equal length (unless the task says otherwise); targets are
  * single known tokens that differ. What cannot be had is refused with the task's name.
  */
 import { inputError } from "../util/errors.ts";
 import { hash32, Rng } from "../util/rng.ts";
+import { CONTAMINATION_WINDOW, Decontaminator, type DocumentFilter, filterAny } from "./decontaminate.ts";
 import { POOLS, type Pools } from "./grammar/names.ts";
 import { Grammar, type Weights } from "./grammar.ts";
 import {
@@ -21,7 +22,9 @@ import {
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Shortest prompt, end-of-text not counted: long enough to be told apart from the corpus by its last tokens. */
-export const MIN_PROMPT_TOKENS = 24;
+export function minPromptTokens({ heldOutWindow }: TaskSpec): number {
+  return heldOutWindow ?? CONTAMINATION_WINDOW;
+}
 
 /** Pairs of the finite splits; train is endless. */
 export const SPLIT_SIZE = { val: 512, test: 1024 } as const;
@@ -155,7 +158,7 @@ export class PairSource {
         preamble += statement;
         length += this.count(statement);
       };
-      while (length < MIN_PROMPT_TOKENS) add();
+      while (length < minPromptTokens(this.spec)) add();
       for (let extra = draft.extra ?? 0; extra > 0; extra--) add();
       return {
         pos: { ...draft.pos, prompt: preamble + pads.pos + draft.pos.prompt },
@@ -254,4 +257,9 @@ export class PairSource {
       }
     }
   }
+}
+
+/** Finds documents that hold the end of a validation or test prompt of the tasks, by the window of each. */
+export function heldOutFilter(sources: readonly PairSource[]): DocumentFilter {
+  return filterAny(sources.map((from) => new Decontaminator(from.heldOutPrompts(), minPromptTokens(from.spec))));
 }

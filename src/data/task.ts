@@ -72,6 +72,11 @@ export interface TaskSpec {
   readonly loss?: "pair" | "target-or-not";
   /** Whether the prompts of a pair are padded to one length. Default true. */
   readonly sameLength?: boolean;
+  /**
+   * Last tokens of a validation or test prompt that no document of the corpus may hold; no prompt has fewer. Default 24:
+   * shorter runs of code repeat by chance. More where the text of a task has few forms.
+   */
+  readonly heldOutWindow?: number;
   readonly draft: Draw;
   /** Harder or held-out forms by name. Every task also has `base` (the draft) and `far` (3 to 6 more statements). */
   readonly variants?: Readonly<Record<string, Draw>>;
@@ -80,6 +85,27 @@ export interface TaskSpec {
   readonly preamble?: Weights;
   /** Corpus weights of `sparse train --task`. */
   readonly focus: Partial<Record<StatementKind, number>>;
+}
+
+/**
+ * Different names of a pool, none of `avoid`.
+ *
+ * @throws inputError when the tokenizer has too few of them as single tokens.
+ */
+export function drawNames(
+  rng: Rng,
+  env: TaskEnv,
+  pool: keyof Pools,
+  count: number,
+  avoid: readonly string[] = [],
+): string[] {
+  const names = env.pools[pool].filter((name) => !avoid.includes(name));
+  if (names.length >= count) return rng.sample(names, count);
+  throw inputError(
+    "task-names",
+    `A task needs ${count} different names of the pool "${pool}"; the tokenizer has ${names.length} as single tokens`,
+    "Use a tokenizer trained with this task, or one with a larger vocabulary.",
+  );
 }
 
 /** Identity, with types: for a user's own task file. */

@@ -8,6 +8,16 @@ const PRESETS: Readonly<Record<string, TrainOverrides>> = {
     training: { steps: 1500, density: 1 / 128, lr: 4e-2 },
     data: { profile: "quotes" },
   },
+  binding: {
+    model: { positions: "sinusoid-channels", positionChannels: 16 },
+    training: { steps: 1500, density: 1 / 16, lr: 4e-2 },
+    data: { profile: "binding" },
+  },
+  brackets: {
+    model: { sink: true },
+    training: { steps: 1000, density: 1 / 16, lr: 1e-2, anneal: "linear" },
+    data: { profile: "brackets" },
+  },
 };
 
 /** The preset of the tasks' group; no settings at all for tasks of several groups or of a group without one. */

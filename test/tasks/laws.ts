@@ -1,7 +1,7 @@
 /** What every task keeps to, as properties over variant, seed and index. */
 import fc from "fast-check";
 import { expect } from "vitest";
-import { MIN_PROMPT_TOKENS, PairSource, splitOf } from "../../src/data/pairs.ts";
+import { minPromptTokens, PairSource, splitOf } from "../../src/data/pairs.ts";
 import { type ContrastPair, probeVariants, type Split, type TaskSpec, variantNames } from "../../src/data/task.ts";
 import type { Tokenizer } from "../../src/data/tokenizer.ts";
 import { checkProperty } from "../support/property.ts";
@@ -70,7 +70,7 @@ export function hasFittingLengths(pair: ContrastPair, from: PairSource): void {
   const { pos, neg } = from.encode(pair);
   if (from.spec.sameLength !== false) expect(pos.length).toBe(neg.length);
   for (const ids of [pos, neg]) {
-    expect(ids.length - 1).toBeGreaterThanOrEqual(MIN_PROMPT_TOKENS);
+    expect(ids.length - 1).toBeGreaterThanOrEqual(minPromptTokens(from.spec));
     expect(ids.length).toBeLessThan(from.options.contextLength);
   }
 }

@@ -132,7 +132,7 @@ export function define(w: Writer): void {
   }, params);
 }
 
-/** A class whose `__init__` stores each of its two to five parameters. */
+/** A class whose `__init__` stores each of its two to five parameters, often in another order. */
 export function classInit(w: Writer): void {
   const { rng } = w;
   const params = rng.sample(POOLS.ints, rng.int(2, 5));
@@ -140,9 +140,10 @@ export function classInit(w: Writer): void {
   w.block(() => {
     w.line(`def __init__(self, ${params.join(", ")}):`);
     w.block(() => {
-      params.forEach((name, i) => {
+      const stored = rng.bool() ? params : rng.shuffle([...params]);
+      stored.forEach((name, i) => {
         w.begin(`self.${name} =`);
-        w.mark("class_init", "pos", ` ${params[(i + 1) % params.length]}`);
+        w.markCopy("class_init", name, stored[(i + 1) % stored.length]!);
         w.put(` ${name}\n`);
       });
     });

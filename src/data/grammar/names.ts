@@ -40,7 +40,9 @@ export type Pools = Readonly<Record<keyof typeof POOLS, readonly string[]>>;
 export const HELD_OUT = {
   /** Never called with a quoted string. */
   quoteFuncs: ["reset", "scan", "send"],
-} as const satisfies Record<string, readonly string[]>;
+  /** Never swapped. */
+  swapped: ["price", "rank", "age", "num"],
+} as const satisfies Partial<Record<string, readonly string[]>>;
 
 const heldOutCallees: ReadonlySet<string> = new Set(HELD_OUT.quoteFuncs);
 

@@ -1,5 +1,5 @@
 /** Statements of one line, and set-or-string with its gap and loop. Each writes itself and its decision marks. */
-import { POOLS, QUOTE_FUNCS } from "./names.ts";
+import { HELD_OUT, POOLS, QUOTE_FUNCS } from "./names.ts";
 import { otherQuote, pickQuote, stringBody, words } from "./strings.ts";
 import type { Writer } from "./writer.ts";
 
@@ -77,17 +77,21 @@ export function fprint(w: Writer): void {
   }
 }
 
+/** The name of the task that asks for one name only; drawn more often than others. */
+const FIXED_NAME: readonly string[] = ["current"];
+
 /** A name bound to an empty set or string, up to three other statements, perhaps a loop, and the use that fits. */
 export function setstr(w: Writer): void {
   const { rng } = w;
   const isSet = rng.bool();
-  const name = w.fresh(isSet ? "set" : "str", POOLS.sets);
+  const name = w.fresh(isSet ? "set" : "str", rng.bool(0.15) ? FIXED_NAME : POOLS.sets);
   w.line(`${name} = ${isSet ? "set()" : rng.bool() ? '""' : "str()"}`);
   w.bind(name, isSet ? "set" : "str");
   for (let gap = rng.int(0, 3); gap > 0; gap--) rng.bool(0.7) ? assignInt(w) : augment(w);
   const use = (value: string, asText: string): void => {
     w.begin(name);
-    w.mark("set_or_string", isSet ? "pos" : "neg", isSet ? " +=" : ".add");
+    for (const task of FIXED_NAME.includes(name) ? ["set_or_string", "set_or_string_fixedvarname"] : ["set_or_string"])
+      w.mark(task, isSet ? "pos" : "neg", isSet ? " +=" : ".add");
     w.put(isSet ? `.add(${value})\n` : ` += ${asText}\n`);
   };
   if (w.canNest && rng.bool(0.4)) {
@@ -103,10 +107,10 @@ export function setstr(w: Writer): void {
 
 /** `total, count = count, total`, of two names that were defined before. */
 export function swap(w: Writer): void {
-  const first = w.int();
-  const second = w.int(first);
+  const first = w.int(...HELD_OUT.swapped);
+  const second = w.int(first, ...HELD_OUT.swapped);
   w.begin(`${first}, ${second} = ${second},`);
-  w.mark("var_swap", "pos", ` ${second}`);
+  w.markCopy("var_swap", first, second);
   w.put(` ${first}\n`);
 }
 
@@ -145,11 +149,14 @@ export function list(w: Writer): void {
   w.bind(name, "list");
 }
 
-/** `{"red": 1, "dog": 2}` or `["red", 1, "dog", 2]`: what follows a string depends on the bracket it is in. */
+/**
+ * `{"red": 1, "dog": 2}` or `["red", 1, "dog", 2]`: what follows a string depends on the bracket it is in, and on nothing
+ * else, since both have names of one pool.
+ */
 export function dict(w: Writer): void {
   const { rng } = w;
   const isDict = rng.bool();
-  const name = w.fresh(isDict ? "dict" : "list");
+  const name = w.fresh(isDict ? "dict" : "strs", POOLS.dicts);
   w.begin(`${name} = ${isDict ? "{" : "["}`);
   const count = rng.int(2, 4);
   for (let i = 0; i < count; i++) {
@@ -158,7 +165,7 @@ export function dict(w: Writer): void {
     w.put(`${isDict ? '":' : '",'} ${w.number()}${i < count - 1 ? ", " : ""}`);
   }
   w.put(isDict ? "}\n" : "]\n");
-  w.bind(name, isDict ? "dict" : "list");
+  w.bind(name, isDict ? "dict" : "strs");
 }
 
 /** `file = open("users.json", "r") if ready else None`. */
