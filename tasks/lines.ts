@@ -12,7 +12,7 @@ export function numbers(rng: Rng, count: number): string[] {
 }
 
 /** A line that decides nothing: a number's name bound to a number or to what a call gives. */
-export function neutralLine(rng: Rng, env: TaskEnv, avoid: readonly string[] = []): string {
+function neutralLine(rng: Rng, env: TaskEnv, avoid: readonly string[] = []): string {
   const [name] = drawNames(rng, env, "ints", 1, avoid);
   return `${name} = ${rng.bool(0.7) ? number(rng) : `${rng.pick(env.pools.funcs)}()`}\n`;
 }
