@@ -10,12 +10,12 @@ const PRESETS: Readonly<Record<string, TrainOverrides>> = {
   },
   binding: {
     model: { positions: "sinusoid-channels", positionChannels: 16 },
-    training: { steps: 1500, density: 1 / 16, lr: 4e-2 },
+    training: { steps: 3000, density: 1 / 16, lr: 4e-2 },
     data: { profile: "binding" },
   },
   brackets: {
     model: { sink: true },
-    training: { steps: 1000, density: 1 / 16, lr: 1e-2, anneal: "linear" },
+    training: { steps: 1500, density: 1 / 16, lr: 1e-2, anneal: "linear" },
     data: { profile: "brackets" },
   },
 };
