@@ -11,7 +11,15 @@
  * `set_or_string_fixedvarname` is the first with the name `current` always.
  */
 import { HELD_OUT } from "../src/data/grammar/names.ts";
-import { type Draft, type Draw, defineTask, drawNames, type TaskEnv, type TaskSpec } from "../src/data/task.ts";
+import {
+  type Draft,
+  type Draw,
+  defineTask,
+  drawName,
+  drawNames,
+  type TaskEnv,
+  type TaskSpec,
+} from "../src/data/task.ts";
 import type { Rng } from "../src/util/rng.ts";
 import { neutralLines, number, numbers } from "./lines.ts";
 
@@ -33,14 +41,14 @@ interface SetOrString {
 
 function setOrString(rng: Rng, env: TaskEnv, fixed: string | undefined, form: SetOrString): Draft {
   const { gaps, loops, others = 0, rebindings = 0 } = form;
-  const name = fixed ?? drawNames(rng, env, "sets", 1)[0]!;
+  const name = fixed ?? drawName(rng, env, "sets");
   const gap = neutralLines(rng, env, gaps, [name]);
   const between = drawNames(rng, env, "sets", others, [name]);
   const items = drawNames(rng, env, "loops", loops);
   const values = drawNames(rng, env, "lists", loops);
   const lists = values.map((list) => `${list} = [${numbers(rng, 3).join(", ")}]\n`).join("");
   const heads = items.map((item, depth) => `${"    ".repeat(depth)}for ${item} in ${values[depth]}:\n`).join("");
-  const word = rng.pick(env.pools.words);
+  const word = drawName(rng, env, "words");
   const bind = (variable: string, held: Held): string => `${variable} = ${EMPTY[held]}\n`;
   const before = (held: Held): string => {
     const bindings = Array.from({ length: rebindings }, (_, i) =>
@@ -107,11 +115,7 @@ const varSwap = defineTask({
   draft: (rng, env) => rotation(rng, drawNames(rng, env, "ints", 2, HELD_OUT.swapped)),
   variants: {
     /** Numbers that the corpus never swaps. */
-    names: (rng, env) => {
-      const never: readonly string[] = HELD_OUT.swapped;
-      const others = env.pools.ints.filter((name) => !never.includes(name));
-      return rotation(rng, drawNames(rng, env, "ints", 2, others));
-    },
+    names: (rng, env) => rotation(rng, drawNames(rng, env, HELD_OUT.swapped, 2)),
   },
   probes: {
     rotation: {
@@ -129,7 +133,7 @@ function classInit(rng: Rng, env: TaskEnv, count: number, strangers = false): Dr
   const params = names.slice(0, count);
   const stored = params.slice(0, rng.int(1, count - 2));
   const [first, second] = strangers ? names.slice(count) : rng.sample(params.slice(stored.length), 2);
-  const head = `class ${rng.pick(env.pools.classes)}:\n    def __init__(self, ${params.join(", ")}):\n`;
+  const head = `class ${drawName(rng, env, "classes")}:\n    def __init__(self, ${params.join(", ")}):\n`;
   const lines = stored.map((name) => `        self.${name} = ${name}\n`).join("");
   const side = (name: string) => ({
     prompt: `${head}${lines}        self.${name} =`,

@@ -7,7 +7,7 @@
  *                          table = ["name", 1, "key        completes with  ",
  */
 import { wordList } from "../src/data/grammar/strings.ts";
-import { type Draft, defineTask, drawNames, type Side, type TaskEnv, type TaskSpec } from "../src/data/task.ts";
+import { type Draft, defineTask, drawName, type Side, type TaskEnv, type TaskSpec } from "../src/data/task.ts";
 import type { Rng } from "../src/util/rng.ts";
 import { number, numbers } from "./lines.ts";
 
@@ -32,12 +32,12 @@ function closing(text: string, depth: number): Side {
 
 /** A nested list or a flat one of the same numbers. */
 function nestedOrFlat(rng: Rng, env: TaskEnv, count: number, before = ""): Draft {
-  const [name] = drawNames(rng, env, "lists", 1);
+  const name = drawName(rng, env, "lists");
   const values = numbers(rng, count);
   return {
     pos: closing(`${before}${name} = [[${rows(rng, values)}`, 2),
     neg: closing(`${before}${name} = [${values.join(", ")}`, 1),
-    avoid: [name!],
+    avoid: [name],
   };
 }
 
@@ -56,23 +56,23 @@ const bracketCounting = defineTask({
     long: (rng, env) => nestedOrFlat(rng, env, rng.int(9, 24)),
     /** One level more on either side. */
     deep: (rng, env) => {
-      const [name] = drawNames(rng, env, "lists", 1);
+      const name = drawName(rng, env, "lists");
       const text = rows(rng, numbers(rng, rng.int(3, 8)));
       return {
         pos: closing(`${name} = [[[${text}`, 3),
         neg: closing(`${name} = [[${text}`, 2),
-        avoid: [name!],
+        avoid: [name],
       };
     },
     /** One token differs: whether the last row opens. */
     minimal: (rng, env) => {
-      const [name] = drawNames(rng, env, "lists", 1);
+      const name = drawName(rng, env, "lists");
       const text = numbers(rng, rng.int(1, 3)).join(", ");
       const last = numbers(rng, rng.int(1, 3)).join(", ");
       return {
         pos: closing(`${name} = [[${text}], [${last}`, 2),
         neg: closing(`${name} = [[${text}], ${last}`, 1),
-        avoid: [name!],
+        avoid: [name],
       };
     },
   },
@@ -97,7 +97,7 @@ function keys(words: readonly string[], values: readonly string[], after: string
 }
 
 function dictOrList(rng: Rng, env: TaskEnv, entries: number, { before = "", outer = "" } = {}): Draft {
-  const [name] = drawNames(rng, env, "dicts", 1);
+  const name = drawName(rng, env, "dicts");
   const words = wordList(rng, entries + 1, env.pools.words);
   const values = numbers(rng, entries);
   const end = outer === "" ? "" : "}";
@@ -106,7 +106,7 @@ function dictOrList(rng: Rng, env: TaskEnv, entries: number, { before = "", oute
   return {
     pos: { prompt: `${head}{${keys(words, values, ":")}`, target: '":', tail: ` ${last}}${end}\n` },
     neg: { prompt: `${head}[${keys(words, values, ",")}`, target: '",', tail: ` ${last}]${end}\n` },
-    avoid: [name!],
+    avoid: [name],
   };
 }
 
@@ -118,7 +118,7 @@ const bracketBrace = defineTask({
   variants: {
     long: (rng, env) => dictOrList(rng, env, 8),
     /** Inside a dict: the innermost bracket counts. */
-    deep: (rng, env) => dictOrList(rng, env, rng.int(1, 3), { outer: `{"${rng.pick(env.pools.words)}": ` }),
+    deep: (rng, env) => dictOrList(rng, env, rng.int(1, 3), { outer: `{"${drawName(rng, env, "words")}": ` }),
   },
   probes: {
     comment: {

@@ -1,5 +1,5 @@
 /** Text that the tasks of several groups put around their decisions. */
-import { drawNames, type TaskEnv } from "../src/data/task.ts";
+import { drawName, type TaskEnv } from "../src/data/task.ts";
 import type { Rng } from "../src/util/rng.ts";
 
 /** Of numbers in the corpus too. */
@@ -12,11 +12,24 @@ export function numbers(rng: Rng, count: number): string[] {
 }
 
 /** A line that decides nothing: a number's name bound to a number or to what a call gives. */
-function neutralLine(rng: Rng, env: TaskEnv, avoid: readonly string[] = []): string {
-  const [name] = drawNames(rng, env, "ints", 1, avoid);
-  return `${name} = ${rng.bool(0.7) ? number(rng) : `${rng.pick(env.pools.funcs)}()`}\n`;
+export function neutralLine(rng: Rng, env: TaskEnv, avoid: readonly string[] = []): string {
+  const name = drawName(rng, env, "ints", avoid);
+  return `${name} = ${rng.bool(0.7) ? number(rng) : `${drawName(rng, env, "funcs")}()`}\n`;
 }
 
 export function neutralLines(rng: Rng, env: TaskEnv, count: number, avoid: readonly string[] = []): string {
   return Array.from({ length: count }, () => neutralLine(rng, env, avoid)).join("");
+}
+
+/** Heads of `depth` open blocks, the first of them (unless it is asked not to be) a function's, and the indentation inside. */
+export function nested(rng: Rng, env: TaskEnv, depth: number, inFunction = true): { before: string; indent: string } {
+  let before = "";
+  for (let level = 0; level < depth; level++) {
+    const head =
+      level === 0 && inFunction
+        ? `def ${drawName(rng, env, "funcs")}(${drawName(rng, env, "ints")}):`
+        : `for ${drawName(rng, env, "loops")} in ${drawName(rng, env, "lists")}:`;
+    before += `${"    ".repeat(level)}${head}\n`;
+  }
+  return { before, indent: "    ".repeat(depth) };
 }

@@ -7,7 +7,7 @@
 import { inputError } from "../util/errors.ts";
 import { hash32, Rng } from "../util/rng.ts";
 import { CONTAMINATION_WINDOW, Decontaminator, type DocumentFilter, filterAny } from "./decontaminate.ts";
-import { POOLS, type Pools } from "./grammar/names.ts";
+import { NAME_FORMS, POOLS, type Pools } from "./grammar/names.ts";
 import { Grammar, type Weights } from "./grammar.ts";
 import {
   type ContrastPair,
@@ -16,6 +16,7 @@ import {
   type EncodedPair,
   type Side,
   type Split,
+  sideText,
   type TaskEnv,
   type TaskSpec,
 } from "./task.ts";
@@ -43,10 +44,16 @@ export function preambleGrammar(spec: TaskSpec): Grammar {
   return new Grammar({ weights: spec.preamble ?? NEUTRAL, docStmts: [1, 4], maxDepth: 0, quoteNoise: 0 });
 }
 
-/** Names that the tokenizer has as one token, at the beginning of a line and after a space. */
+const ANYWHERE = ["", " "];
+
+/** Names that the tokenizer has as one token wherever programs use them. */
 export function taskEnv(tokenizer: Tokenizer): TaskEnv {
-  const known = (name: string): boolean => tokenizer.isSingle(name) && tokenizer.isSingle(` ${name}`);
-  const pools = Object.fromEntries(Object.entries(POOLS).map(([pool, names]) => [pool, names.filter(known)]));
+  const pools = Object.fromEntries(
+    (Object.keys(POOLS) as (keyof Pools)[]).map((pool) => {
+      const forms = NAME_FORMS[pool] ?? ANYWHERE;
+      return [pool, POOLS[pool].filter((name) => forms.every((before) => tokenizer.isSingle(before + name)))];
+    }),
+  );
   return { pools: pools as unknown as Pools, isSingle: (text) => tokenizer.isSingle(text) };
 }
 
@@ -220,7 +227,7 @@ export class PairSource {
     const target = tokenizer.idOf(side.target);
     if (target === undefined) throw this.badTarget(pair, side.target, "is not one token");
     // Read in its place: with what follows, the target must still be cut as the one token after the same prompt.
-    const whole = tokenizer.encode(side.prompt + side.target + (side.tail ?? ""), [tokenizer.eot]);
+    const whole = tokenizer.encode(sideText(side), [tokenizer.eot]);
     if (whole[prompt.length] !== target || prompt.some((id, i) => whole[i] !== id)) {
       throw this.badTarget(pair, side.target, "is not cut as one token after the prompt");
     }

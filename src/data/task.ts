@@ -18,6 +18,11 @@ export interface Side {
   readonly tail?: string;
 }
 
+/** The whole of a side: what parses. */
+export function sideText({ prompt, target, tail = "" }: Side): string {
+  return prompt + target + tail;
+}
+
 /** What a generator returns before the preamble and padding are added. */
 export interface Draft {
   readonly pos: Side;
@@ -45,7 +50,7 @@ export interface EncodedPair {
   readonly negTarget: number;
 }
 
-/** What a draft may use: names that are single tokens both bare and after a space, and the test for other text. */
+/** What a draft may use: names that are single tokens where programs use them, and the test for other text. */
 export interface TaskEnv {
   readonly pools: Pools;
   isSingle(text: string): boolean;
@@ -88,24 +93,37 @@ export interface TaskSpec {
 }
 
 /**
- * Different names of a pool, none of `avoid`.
+ * Different names of a pool (or of a list, known both at the beginning of a line and after a space), none of `avoid`.
  *
  * @throws inputError when the tokenizer has too few of them as single tokens.
  */
 export function drawNames(
   rng: Rng,
   env: TaskEnv,
-  pool: keyof Pools,
+  from: keyof Pools | readonly string[],
   count: number,
   avoid: readonly string[] = [],
 ): string[] {
-  const names = env.pools[pool].filter((name) => !avoid.includes(name));
+  const known =
+    typeof from === "string" ? env.pools[from] : from.filter((name) => env.isSingle(name) && env.isSingle(` ${name}`));
+  const names = avoid.length === 0 ? known : known.filter((name) => !avoid.includes(name));
   if (names.length >= count) return rng.sample(names, count);
+  const pool = typeof from === "string" ? `the pool "${from}"` : from.join(", ");
   throw inputError(
     "task-names",
-    `A task needs ${count} different names of the pool "${pool}"; the tokenizer has ${names.length} as single tokens`,
+    `A task needs ${count} different names of ${pool}; the tokenizer has ${names.length} as single tokens`,
     "Use a tokenizer trained with this task, or one with a larger vocabulary.",
   );
+}
+
+/** One of such names. */
+export function drawName(
+  rng: Rng,
+  env: TaskEnv,
+  from: keyof Pools | readonly string[],
+  avoid?: readonly string[],
+): string {
+  return drawNames(rng, env, from, 1, avoid)[0]!;
 }
 
 /** Identity, with types: for a user's own task file. */

@@ -1,5 +1,5 @@
 /** Statements of one line, and set-or-string with its gap and loop. Each writes itself and its decision marks. */
-import { HELD_OUT, POOLS, QUOTE_FUNCS } from "./names.ts";
+import { DEFINED_FUNCS, HELD_OUT, POOLS, QUOTE_FUNCS } from "./names.ts";
 import { otherQuote, pickQuote, stringBody, words } from "./strings.ts";
 import type { Writer } from "./writer.ts";
 
@@ -14,8 +14,18 @@ function assignInt(w: Writer): void {
   else if (source !== undefined && form === 4) value = `${source} + ${w.number()}`;
   else if (source !== undefined && form === 5) value = `${source} ${rng.pick(["+", "-", "*"])} ${w.int()}`;
   else if (source !== undefined && form === 6) value = source;
-  w.line(`${name} = ${value}`);
+  w.begin(name);
+  w.mark("if_equals", "neg", " ==");
+  w.put(` = ${value}\n`);
   w.bind(name, "int");
+}
+
+/** `done = True`. */
+export function assignBool(w: Writer, name = w.fresh("bool")): void {
+  w.begin(`${name} = ${w.rng.bool() ? "True" : "False"}`);
+  w.mark("var_if", "neg", ":\n");
+  w.put("\n");
+  w.bind(name, "bool");
 }
 
 export function assign(w: Writer): void {
@@ -27,11 +37,7 @@ export function assign(w: Writer): void {
     const quote = pickQuote(w.rng);
     w.line(`${name} = ${quote}${stringBody(w, quote, 1, 4)}${quote}`);
     w.bind(name, "str");
-  } else {
-    const name = w.fresh("bool");
-    w.line(`${name} = ${w.rng.bool() ? "True" : "False"}`);
-    w.bind(name, "bool");
-  }
+  } else assignBool(w);
 }
 
 /** `count += 5`, `items.append(5)`, `update(count)`, `count = update(total)`. */
@@ -171,7 +177,7 @@ export function dict(w: Writer): void {
 /** `file = open("users.json", "r") if ready else None`. */
 export function fileOrNone(w: Writer): void {
   const { rng } = w;
-  const ready = w.find("bool") ?? w.int();
+  const ready = w.bool();
   w.begin(`file = open("${rng.pick(POOLS.inputFiles)}.${rng.pick(POOLS.extensions)}", "r")`);
   w.mark("with_as", "neg", " as");
   w.put(` if ${ready} else None\n`);
@@ -188,10 +194,10 @@ export function ternary(w: Writer): void {
   w.bind(name, "int");
 }
 
-/** `parse = lambda size: size + 5`. */
+/** `parse = lambda func: func + 5`. */
 export function lambda(w: Writer): void {
   const { rng } = w;
-  const argument = rng.pick(POOLS.funcs);
+  const argument = rng.pick(DEFINED_FUNCS);
   w.begin(`${rng.pick(POOLS.funcs)} = lambda ${argument}`);
   w.mark("lambda_func", "pos", "():\n");
   w.put(`: ${argument} ${rng.pick(["+", "*"])} ${w.number()}\n`);

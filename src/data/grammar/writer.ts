@@ -70,6 +70,11 @@ export class Writer {
     this.mark(task, right < wrong ? "pos" : "neg", ` ${wrong}`);
   }
 
+  /** Blocks that are open here. */
+  get level(): number {
+    return this.depth;
+  }
+
   /** True while a block may still be opened here. */
   get canNest(): boolean {
     return this.depth < this.options.maxDepth;
@@ -153,8 +158,14 @@ export class Writer {
     return this.find("str") ?? this.define("str", '""');
   }
 
-  private define(type: VarType, value: string): string {
-    const name = this.fresh(type);
+  /** A flag's name in reach; when there is none, one is defined on a line of its own. */
+  bool(): string {
+    return this.find("bool") ?? this.define("bool", this.rng.bool() ? "True" : "False");
+  }
+
+  /** Binds a name of the pool of `type` on a line of its own. */
+  define(type: VarType, value: string, pool?: readonly string[]): string {
+    const name = this.fresh(type, pool);
     this.line(`${name} = ${value}`);
     this.bind(name, type);
     return name;
