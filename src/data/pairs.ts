@@ -268,5 +268,13 @@ export class PairSource {
 
 /** Finds documents that hold the end of a validation or test prompt of the tasks, by the window of each. */
 export function heldOutFilter(sources: readonly PairSource[]): DocumentFilter {
-  return filterAny(sources.map((from) => new Decontaminator(from.heldOutPrompts(), minPromptTokens(from.spec))));
+  const windows = new Set(sources.map(({ spec }) => minPromptTokens(spec)));
+  const filters = [...windows].map((window) => {
+    const alike = sources.filter(({ spec }) => minPromptTokens(spec) === window);
+    return new Decontaminator(
+      alike.flatMap((from) => [...from.heldOutPrompts()]),
+      window,
+    );
+  });
+  return filterAny(filters);
 }

@@ -123,8 +123,8 @@ export function whileLoop(w: Writer): void {
 /** A function of none to six numbers, the last of which may have defaults. */
 export function define(w: Writer): void {
   const { rng } = w;
-  const params = rng.sample(POOLS.ints, rng.int(0, 6));
-  const defaults = params.length > 0 && rng.bool(0.4) ? rng.int(1, params.length) : 0;
+  const params = rng.sample(POOLS.ints, rng.bool(0.25) ? 0 : rng.int(1, 6));
+  const defaults = params.length > 0 && rng.bool() ? rng.int(1, params.length) : 0;
   const last = params.length - 1;
   const heads = params.map((name, i) => (i < last && i > last - defaults ? `${name}=None` : name));
   const callee = rng.pick(DEFINED_FUNCS);
@@ -183,9 +183,9 @@ export function withOpen(w: Writer): void {
 /** `if open == True:` or `open = True`. */
 export function boolIf(w: Writer): void {
   const { rng } = w;
-  const flag = w.find("bool");
-  if (flag === undefined || rng.bool()) assignBool(w, flag);
+  if (rng.bool()) assignBool(w, w.find("bool"));
   else {
+    const flag = w.bool();
     w.begin(`if ${flag} == ${rng.bool() ? "True" : "False"}`);
     w.mark("var_if", "pos", "\n");
     w.put(":\n");

@@ -139,11 +139,11 @@ export function list(w: Writer): void {
   const name = w.fresh("list");
   const rows = (count: number): string => Array.from({ length: count }, () => `[${numbers(w, 1, 3)}]`).join(", ");
   const row = `[${numbers(w, 1, 3)}`;
-  if (form <= 2) {
+  if (form <= 1) {
     w.begin(`${name} = [${numbers(w, 3, 8)}`);
     w.mark("bracket_counting", "neg", "]]\n");
     w.put("]\n");
-  } else if (form === 3) {
+  } else if (form === 2) {
     w.begin(`${name} = [${rows(1)}, ${numbers(w, 1, 3)}`);
     w.mark("bracket_counting", "neg", "]]\n");
     w.put("]\n");
