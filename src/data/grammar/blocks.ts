@@ -1,4 +1,5 @@
 /** Statements that open an indented block. Each writes itself, its body by the grammar's weights, and its marks. */
+import type { Rng } from "../../util/rng.ts";
 import { DEFINED_FUNCS, POOLS } from "./names.ts";
 import { assignBool } from "./simple.ts";
 import type { Writer } from "./writer.ts";
@@ -120,22 +121,28 @@ export function whileLoop(w: Writer): void {
   });
 }
 
+/** How many of a function's last parameters have a default: as a rule none, or all but perhaps the first. */
+function drawDefaults(rng: Rng, params: number): number {
+  if (params === 0 || rng.bool()) return 0;
+  return rng.bool(0.1) ? rng.int(1, params) : Math.max(1, params - rng.int(0, 1));
+}
+
 /** A function of none to six numbers, the last of which may have defaults. */
 export function define(w: Writer): void {
   const { rng } = w;
   const params = rng.sample(POOLS.ints, rng.bool(0.25) ? 0 : rng.int(1, 6));
-  const defaults = params.length > 0 && rng.bool() ? rng.int(1, params.length) : 0;
+  const defaults = drawDefaults(rng, params.length);
   const last = params.length - 1;
   const heads = params.map((name, i) => (i < last && i > last - defaults ? `${name}=None` : name));
-  const callee = rng.pick(DEFINED_FUNCS);
-  w.begin(`def ${callee}`);
+  w.begin(`def ${rng.pick(DEFINED_FUNCS)}`);
   if (params.length === 0) {
     w.mark("lambda_func", "neg", ":");
     w.put("():\n");
   } else {
     w.put(`(${heads.join(", ")}`);
-    // With a default before it the last parameter must have one; with none it may, and that alone is no decision.
-    if (defaults !== 1) w.mark("final_kwarg", defaults > 0 ? "pos" : "neg", defaults > 0 ? "):\n" : "=None");
+    // With a default before it the last parameter must have one. After two or more without it seldom has.
+    if (defaults > 1) w.mark("final_kwarg", "pos", "):\n");
+    else if (defaults === 0 && last > 1) w.mark("final_kwarg", "neg", "=None");
     w.put(defaults > 0 ? "=None):\n" : "):\n");
   }
   w.block(() => {
