@@ -22,7 +22,7 @@ const NUMBERS = Array.from({ length: 100 }, (_, n) => String(n));
 const NAME_PIECE = /^([^\p{L}\p{N}]?)(\p{L}+)$/u;
 
 /** Any name may be used: being read is what makes it one token. */
-const OPEN_ENV: TaskEnv = { pools: POOLS, isSingle: (text) => cutPieces(text).length === 1 };
+export const OPEN_ENV: TaskEnv = { pools: POOLS, isSingle: (text) => cutPieces(text).length === 1 };
 
 /** The closed tokenizer of a procedural corpus and the tasks to be asked of it. */
 export function taskTokenizer(options: GrammarOptions, tasks: readonly TaskSpec[]): Tokenizer {

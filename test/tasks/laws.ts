@@ -1,8 +1,16 @@
 /** What every task keeps to, as properties over variant, seed and index. */
 import fc from "fast-check";
 import { expect } from "vitest";
+import { differences } from "../../src/data/contrast.ts";
 import { minPromptTokens, PairSource, splitOf } from "../../src/data/pairs.ts";
-import { type ContrastPair, probeVariants, type Split, type TaskSpec, variantNames } from "../../src/data/task.ts";
+import {
+  type ContrastPair,
+  probeVariants,
+  type Split,
+  sideText,
+  type TaskSpec,
+  variantNames,
+} from "../../src/data/task.ts";
 import type { Tokenizer } from "../../src/data/tokenizer.ts";
 import { checkProperty } from "../support/property.ts";
 
@@ -56,7 +64,7 @@ export function hasSingleTargets(pair: ContrastPair, from: PairSource): void {
     [pair.pos, encoded.pos, encoded.posTarget],
     [pair.neg, encoded.neg, encoded.negTarget],
   ] as const) {
-    const whole = tokenizer.encode(side.prompt + side.target + (side.tail ?? ""), [tokenizer.eot]);
+    const whole = tokenizer.encode(sideText(side), [tokenizer.eot]);
     expect(whole.slice(0, ids.length + 1)).toEqual([...ids, target]);
     expect(tokenizer.decode([target])).toBe(side.target);
     expect(tokenizer.decode(ids)).toBe(`<|endoftext|>${side.prompt}`);
@@ -73,6 +81,18 @@ export function hasFittingLengths(pair: ContrastPair, from: PairSource): void {
     expect(ids.length - 1).toBeGreaterThanOrEqual(minPromptTokens(from.spec));
     expect(ids.length).toBeLessThan(from.options.contextLength);
   }
+}
+
+/** Every name was found: none of an empty pool. */
+export function isWhole({ pos, neg }: ContrastPair): void {
+  for (const side of [pos, neg]) expect(sideText(side)).not.toMatch(/undefined|NaN|\[object/);
+}
+
+/** Lines that only one side has: that of the padding, and at most three where the contrast is (probes repeat theirs). */
+export function differsInFewLines({ pos, neg, variant }: ContrastPair): void {
+  if (variant.includes("@")) return;
+  const [lines, others] = [pos, neg].map(({ prompt }) => prompt.split("\n")) as [string[], string[]];
+  for (const marked of differences(lines, others)) expect(marked.filter(Boolean).length).toBeLessThanOrEqual(4);
 }
 
 /** Prompts differ, and begin with the same preamble. */
