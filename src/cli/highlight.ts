@@ -15,7 +15,7 @@ export function site(text: string, style: Style): string {
 }
 
 /** A completion. */
-export function completion(text: string, style: Style): string {
+function completion(text: string, style: Style): string {
   return style.green(`⟨${oneLine(text)}⟩`);
 }
 
