@@ -11,17 +11,21 @@ import { type Draft, defineTask, drawName, type Side, type TaskEnv, type TaskSpe
 import type { Rng } from "../src/util/rng.ts";
 import { number, numbers } from "./lines.ts";
 
-/** `count` numbers in rows of up to three, two rows at least: `5, 3], [11`. */
-function rows(rng: Rng, values: readonly string[]): string {
+/**
+ * The numbers in rows of up to three, two rows at least: `5, 3], [11`. Between rows stand as many tokens as between
+ * numbers, so that a flat list is as long; where the tokenizer needs more there are two rows only.
+ */
+function rows(rng: Rng, env: TaskEnv, values: readonly string[]): string {
+  const most = env.isSingle("],") ? values.length : 2;
   let text = values[0]!;
   let inRow = 1;
-  let breaks = 0;
+  let count = 1;
   values.slice(1).forEach((value, i) => {
-    const isLast = i === values.length - 2;
-    const ends = inRow === 3 || rng.bool(0.4) || (isLast && breaks === 0);
+    const mustEnd = count === 1 && i === values.length - 2;
+    const ends = count < most && (mustEnd || inRow === 3 || rng.bool(0.4));
     text += `${ends ? "], [" : ", "}${value}`;
     inRow = ends ? 1 : inRow + 1;
-    if (ends) breaks++;
+    if (ends) count++;
   });
   return text;
 }
@@ -35,7 +39,7 @@ function nestedOrFlat(rng: Rng, env: TaskEnv, count: number, before = ""): Draft
   const name = drawName(rng, env, "lists");
   const values = numbers(rng, count);
   return {
-    pos: closing(`${before}${name} = [[${rows(rng, values)}`, 2),
+    pos: closing(`${before}${name} = [[${rows(rng, env, values)}`, 2),
     neg: closing(`${before}${name} = [${values.join(", ")}`, 1),
     avoid: [name],
   };
@@ -57,7 +61,7 @@ const bracketCounting = defineTask({
     /** One level more on either side. */
     deep: (rng, env) => {
       const name = drawName(rng, env, "lists");
-      const text = rows(rng, numbers(rng, rng.int(3, 8)));
+      const text = rows(rng, env, numbers(rng, rng.int(3, 8)));
       return {
         pos: closing(`${name} = [[[${text}`, 3),
         neg: closing(`${name} = [[${text}`, 2),
