@@ -167,4 +167,23 @@ describe("decision marks", () => {
       expect(found.neg, `${spec.name}, neg`).toBeGreaterThan(least);
     }
   });
+
+  it("are not decided by the token before them", () => {
+    const grammar = new Grammar(grammarOptions("full"));
+    const seen = new Map<string, Record<"pos" | "neg", number>>();
+    for (let i = 0; i < 3000; i++) {
+      const { text, marks } = grammar.program(Rng.of("before", i));
+      for (const { task, side, offset } of marks) {
+        const key = `${task} after ${JSON.stringify(cutPieces(text.slice(0, offset)).at(-1))}`;
+        const count = seen.get(key) ?? { pos: 0, neg: 0 };
+        count[side]++;
+        seen.set(key, count);
+      }
+    }
+    const one = [...seen].filter(([, { pos, neg }]) => pos + neg >= 60 && pos * neg === 0).map(([key]) => key);
+    // Of these tasks the prompts themselves end in different tokens.
+    const bigrams = /^(else_elif|if_equals) after/;
+    expect(one.filter((key) => !bigrams.test(key))).toEqual([]);
+    expect(seen.size).toBeGreaterThan(200);
+  });
 });
