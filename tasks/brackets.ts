@@ -1,5 +1,5 @@
 /**
- * Group `brackets`: which brackets are open? (Gao et al. 2025, Table 1, Figures 4 to 8.)
+ * Group `brackets`: which brackets are open? (Gao et al. 2025, Table 1, Figures 5 and 8.)
  *
  *     bracket_counting     grid = [[5, 3], [11             completes with  ]] + newline
  *                          grid = [5, 3, 11                completes with  ] + newline

@@ -53,7 +53,7 @@ export const HELD_OUT = {
   swapped: ["price", "rank", "age", "num"],
   /** Never the name of a function that is defined, nor the argument of a lambda. */
   defined: ["merge", "apply", "convert"],
-} as const satisfies Partial<Record<string, readonly string[]>>;
+} as const satisfies Record<string, readonly string[]>;
 
 const heldOutCallees: ReadonlySet<string> = new Set(HELD_OUT.quoteFuncs);
 
