@@ -9,7 +9,16 @@ export { circuitTable } from "./circuits/table.ts";
 export { type BatchMark, CorpusStream, type DocumentSource, proceduralSource } from "./data/corpus.ts";
 export { type GrammarOptions, grammarOptions, PROFILES } from "./data/grammar.ts";
 export { batchPairs, type PairBatch, PairSource } from "./data/pairs.ts";
-export { type ContrastPair, defineTask, type EncodedPair, type Probe, type TaskSpec } from "./data/task.ts";
+export {
+  type ContrastPair,
+  defineTask,
+  drawName,
+  drawNames,
+  type EncodedPair,
+  type Probe,
+  type TaskEnv,
+  type TaskSpec,
+} from "./data/task.ts";
 export type { Tokenizer } from "./data/tokenizer.ts";
 export { tokenizerFromJson, tokenizerToJson } from "./data/tokenizer-json.ts";
 export { taskTokenizer } from "./data/vocabulary.ts";

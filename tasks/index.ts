@@ -2,9 +2,25 @@
 import type { TaskSpec } from "../src/data/task.ts";
 import { inputError } from "../src/util/errors.ts";
 import { nearest } from "../src/util/nearest.ts";
+import { BINDING_TASKS } from "./binding.ts";
+import { BRACKET_TASKS } from "./brackets.ts";
+import { CONDITION_TASKS } from "./conditions.ts";
+import { FILE_TASKS } from "./files.ts";
+import { FUNCTION_TASKS } from "./functions.ts";
+import { LOOP_TASKS } from "./loops.ts";
 import { QUOTE_TASKS } from "./quotes.ts";
+import { STRING_TASKS } from "./strings.ts";
 
-export const TASKS: readonly TaskSpec[] = [...QUOTE_TASKS];
+export const TASKS: readonly TaskSpec[] = [
+  ...QUOTE_TASKS,
+  ...BINDING_TASKS,
+  ...BRACKET_TASKS,
+  ...FILE_TASKS,
+  ...LOOP_TASKS,
+  ...CONDITION_TASKS,
+  ...FUNCTION_TASKS,
+  ...STRING_TASKS,
+];
 
 /**
  * The tasks that a name stands for: one for a task's name or alias, several for a group, every one for `all`. The

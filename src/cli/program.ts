@@ -20,7 +20,10 @@ interface CommandEntry {
   readonly name: string;
   /** One line for the program's help. */
   readonly summary: string;
-  readonly load: () => Promise<CommandModule>;
+  /** What the command does; none for a word that only groups others. */
+  readonly load?: () => Promise<CommandModule>;
+  /** Commands under this word, such as `corpus stats`. */
+  readonly commands?: readonly CommandEntry[];
 }
 
 export interface ProgramSpec {
@@ -93,14 +96,23 @@ async function buildProgram(spec: ProgramSpec, argv: readonly string[], out: Out
     .showSuggestionAfterError(false)
     .configureOutput({ outputError: () => {} });
   program.exitOverride((error) => onCommanderExit(error, program));
-  const typed = argv[0] === "help" ? argv[1] : argv[0];
-  for (const { name, summary, load } of spec.commands) {
-    const command = program.command(name).summary(summary).description(summary);
+  await addCommands(program, spec.commands, argv[0] === "help" ? argv.slice(1) : argv, out);
+  return program;
+}
+
+async function addCommands(
+  parent: Command,
+  entries: readonly CommandEntry[],
+  [typed, ...rest]: readonly string[],
+  out: Output,
+): Promise<void> {
+  for (const { name, summary, load, commands = [] } of entries) {
+    const command = parent.command(name).summary(summary).description(summary);
     command.helpOption("-h, --help", "print this help");
     command.exitOverride((error) => onCommanderExit(error, command));
-    if (name === typed) (await load()).register(command, out);
+    await addCommands(command, commands, name === typed ? rest : [], out);
+    if (name === typed) (await load?.())?.register(command, out);
   }
-  return program;
 }
 
 const USAGE = 2;

@@ -22,6 +22,24 @@ await runProgram({
       summary: "write logits and activations of given tokens",
       load: () => import("./commands/forward.ts"),
     },
-    { name: "tasks", summary: "list the tasks", load: () => import("./commands/tasks.ts") },
+    {
+      name: "tasks",
+      summary: "list the tasks",
+      load: () => import("./commands/tasks.ts"),
+      commands: [
+        { name: "show", summary: "print pairs of prompts of a task", load: () => import("./commands/tasks-show.ts") },
+      ],
+    },
+    {
+      name: "corpus",
+      summary: "look at what models are trained on",
+      commands: [
+        {
+          name: "show",
+          summary: "print documents of the procedural corpus with their decision points",
+          load: () => import("./commands/corpus-show.ts"),
+        },
+      ],
+    },
   ],
 });

@@ -6,7 +6,7 @@
  */
 import { inputError } from "../util/errors.ts";
 import { hash32, Rng } from "../util/rng.ts";
-import type { Decontaminator } from "./decontaminate.ts";
+import type { DocumentFilter } from "./decontaminate.ts";
 import { Grammar, type GrammarOptions, type Program } from "./grammar.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -76,7 +76,7 @@ interface Pending {
 const MOST_DROPPED_IN_A_ROW = 10_000;
 
 export interface StreamOptions {
-  readonly decontaminator?: Decontaminator;
+  readonly decontaminator?: DocumentFilter;
   /** From `cursor()` of a stream of the same parts. */
   readonly cursor?: CorpusCursor;
   /** Report decision marks with the batches; slower, for held-out accuracy. */
@@ -86,7 +86,7 @@ export interface StreamOptions {
 export class CorpusStream {
   private readonly source: DocumentSource;
   private readonly tokenizer: Tokenizer;
-  private readonly decontaminator: Decontaminator | undefined;
+  private readonly decontaminator: DocumentFilter | undefined;
   private readonly withMarks: boolean;
   private readonly id: string;
   private document = 0;

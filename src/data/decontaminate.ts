@@ -6,14 +6,30 @@ import { inputError } from "../util/errors.ts";
 import { hash32 } from "../util/rng.ts";
 
 /** Tokens that must agree. Shorter runs of code repeat by chance. */
-const CONTAMINATION_WINDOW = 24;
+export const CONTAMINATION_WINDOW = 24;
 
 const BASE = 0x01000193;
 
 /** A power of two: bits of the filter that answers most windows without the map. */
 const FILTER_SIZE = 1 << 20;
 
-export class Decontaminator {
+/** What a stream asks of each document. */
+export interface DocumentFilter {
+  /** Equal for filters that find the same documents. */
+  readonly fingerprint: string;
+  /** True for a document to leave out. */
+  contains(tokens: ArrayLike<number>): boolean;
+}
+
+/** Finds what any of `filters` finds. */
+export function filterAny(filters: readonly DocumentFilter[]): DocumentFilter {
+  return {
+    fingerprint: filters.map((filter) => filter.fingerprint).join("+"),
+    contains: (tokens) => filters.some((filter) => filter.contains(tokens)),
+  };
+}
+
+export class Decontaminator implements DocumentFilter {
   /** Tokens that must agree. */
   readonly window: number;
   /** Number of different prompt ends looked for. */

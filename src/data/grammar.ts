@@ -59,6 +59,31 @@ const EMIT: Readonly<Record<StatementKind, (w: Writer) => void>> = {
 
 const QUOTES: Weights = { quote: 8, assign: 3, augment: 1, list: 1, fprint: 1, setstr: 1, if: 1, comment: 0.5 };
 
+/** Blocks less often than their decisions would ask for: their bodies are filled with statements by these weights too. */
+const FULL: Weights = {
+  setstr: 4,
+  swap: 4,
+  class: 2,
+  quote: 3,
+  list: 5,
+  dict: 2,
+  with: 2,
+  fileOrNone: 2,
+  for: 4,
+  while: 3.5,
+  def: 4,
+  if: 3,
+  boolIf: 3,
+  ternary: 1.5,
+  lambda: 1,
+  fprint: 3,
+  assign: 1,
+  augment: 0.5,
+  comment: 0.5,
+};
+
+const SHORT = { docStmts: [3, 8], maxDepth: 2, quoteNoise: 0 } as const;
+
 const DEFAULTS = { docStmts: [8, 24], maxDepth: 2, quoteNoise: 0 } as const;
 
 export const PROFILES = {
@@ -66,6 +91,21 @@ export const PROFILES = {
   quotes: { ...DEFAULTS, weights: QUOTES },
   /** Quoted calls among misleading quotes: counting fails, reading the last opening call quote does not. */
   "quotes-hard": { ...DEFAULTS, weights: { ...QUOTES, comment: 5 }, quoteNoise: 0.5 },
+  /** Sets and strings, swaps and classes in short documents: every other statement is a decision. */
+  binding: {
+    docStmts: [2, 5],
+    maxDepth: 1,
+    quoteNoise: 0,
+    weights: { setstr: 6, swap: 6, class: 4, assign: 1, quote: 0.5, list: 0.5, augment: 0.5, dict: 0.3 },
+  },
+  brackets: { ...DEFAULTS, weights: { list: 8, dict: 4, assign: 2, comment: 1, quote: 1, for: 1 } },
+  files: { ...SHORT, maxDepth: 1, weights: { with: 8, fileOrNone: 5, assign: 2, augment: 1, quote: 0.5 } },
+  loops: { ...SHORT, weights: { for: 7, while: 5, def: 5, assign: 2, augment: 1, list: 0.5, quote: 0.5 } },
+  conditions: { ...SHORT, weights: { if: 8, boolIf: 6, ternary: 2, assign: 2, augment: 1, quote: 0.5 } },
+  functions: { ...SHORT, maxDepth: 1, weights: { def: 8, lambda: 2, assign: 1, augment: 1, quote: 0.5 } },
+  strings: { ...SHORT, maxDepth: 1, weights: { fprint: 8, assign: 2, augment: 1, quote: 1, if: 0.5 } },
+  /** Every decision of every task. */
+  full: { ...SHORT, weights: FULL },
 } as const satisfies Record<string, GrammarOptions>;
 
 type ProfileName = keyof typeof PROFILES;

@@ -1,12 +1,13 @@
 /**
  * Contrast pairs of a task, as text and as tokens. Contract: pair i of a split and variant is a function of (seed, task,
  * variant, split, i) and the tokenizer, so any pair can be made alone; the splits share no pair; every prompt has
- * MIN_PROMPT_TOKENS tokens or more, and the two of a pair have equal length (unless the task says otherwise); targets are
+ * `minPromptTokens` tokens or more, and the two of a pair have equal length (unless the task says otherwise); targets are
  * single known tokens that differ. What cannot be had is refused with the task's name.
  */
 import { inputError } from "../util/errors.ts";
 import { hash32, Rng } from "../util/rng.ts";
-import { POOLS, type Pools } from "./grammar/names.ts";
+import { CONTAMINATION_WINDOW, Decontaminator, type DocumentFilter, filterAny } from "./decontaminate.ts";
+import { NAME_FORMS, POOLS, type Pools } from "./grammar/names.ts";
 import { Grammar, type Weights } from "./grammar.ts";
 import {
   type ContrastPair,
@@ -15,13 +16,16 @@ import {
   type EncodedPair,
   type Side,
   type Split,
+  sideText,
   type TaskEnv,
   type TaskSpec,
 } from "./task.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Shortest prompt, end-of-text not counted: long enough to be told apart from the corpus by its last tokens. */
-export const MIN_PROMPT_TOKENS = 24;
+export function minPromptTokens({ heldOutWindow }: TaskSpec): number {
+  return heldOutWindow ?? CONTAMINATION_WINDOW;
+}
 
 /** Pairs of the finite splits; train is endless. */
 export const SPLIT_SIZE = { val: 512, test: 1024 } as const;
@@ -40,10 +44,16 @@ export function preambleGrammar(spec: TaskSpec): Grammar {
   return new Grammar({ weights: spec.preamble ?? NEUTRAL, docStmts: [1, 4], maxDepth: 0, quoteNoise: 0 });
 }
 
-/** Names that the tokenizer has as one token, at the beginning of a line and after a space. */
+const ANYWHERE = ["", " "];
+
+/** Names that the tokenizer has as one token wherever programs use them. */
 export function taskEnv(tokenizer: Tokenizer): TaskEnv {
-  const known = (name: string): boolean => tokenizer.isSingle(name) && tokenizer.isSingle(` ${name}`);
-  const pools = Object.fromEntries(Object.entries(POOLS).map(([pool, names]) => [pool, names.filter(known)]));
+  const pools = Object.fromEntries(
+    (Object.keys(POOLS) as (keyof Pools)[]).map((pool) => {
+      const forms = NAME_FORMS[pool] ?? ANYWHERE;
+      return [pool, POOLS[pool].filter((name) => forms.every((before) => tokenizer.isSingle(before + name)))];
+    }),
+  );
   return { pools: pools as unknown as Pools, isSingle: (text) => tokenizer.isSingle(text) };
 }
 
@@ -155,7 +165,7 @@ export class PairSource {
         preamble += statement;
         length += this.count(statement);
       };
-      while (length < MIN_PROMPT_TOKENS) add();
+      while (length < minPromptTokens(this.spec)) add();
       for (let extra = draft.extra ?? 0; extra > 0; extra--) add();
       return {
         pos: { ...draft.pos, prompt: preamble + pads.pos + draft.pos.prompt },
@@ -217,7 +227,7 @@ export class PairSource {
     const target = tokenizer.idOf(side.target);
     if (target === undefined) throw this.badTarget(pair, side.target, "is not one token");
     // Read in its place: with what follows, the target must still be cut as the one token after the same prompt.
-    const whole = tokenizer.encode(side.prompt + side.target + (side.tail ?? ""), [tokenizer.eot]);
+    const whole = tokenizer.encode(sideText(side), [tokenizer.eot]);
     if (whole[prompt.length] !== target || prompt.some((id, i) => whole[i] !== id)) {
       throw this.badTarget(pair, side.target, "is not cut as one token after the prompt");
     }
@@ -254,4 +264,17 @@ export class PairSource {
       }
     }
   }
+}
+
+/** Finds documents that hold the end of a validation or test prompt of the tasks, by the window of each. */
+export function heldOutFilter(sources: readonly PairSource[]): DocumentFilter {
+  const windows = new Set(sources.map(({ spec }) => minPromptTokens(spec)));
+  const filters = [...windows].map((window) => {
+    const alike = sources.filter(({ spec }) => minPromptTokens(spec) === window);
+    return new Decontaminator(
+      alike.flatMap((from) => [...from.heldOutPrompts()]),
+      window,
+    );
+  });
+  return filterAny(filters);
 }

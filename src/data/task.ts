@@ -18,6 +18,11 @@ export interface Side {
   readonly tail?: string;
 }
 
+/** The whole of a side: what parses. */
+export function sideText({ prompt, target, tail = "" }: Side): string {
+  return prompt + target + tail;
+}
+
 /** What a generator returns before the preamble and padding are added. */
 export interface Draft {
   readonly pos: Side;
@@ -45,7 +50,7 @@ export interface EncodedPair {
   readonly negTarget: number;
 }
 
-/** What a draft may use: names that are single tokens both bare and after a space, and the test for other text. */
+/** What a draft may use: names that are single tokens where programs use them, and the test for other text. */
 export interface TaskEnv {
   readonly pools: Pools;
   isSingle(text: string): boolean;
@@ -72,6 +77,11 @@ export interface TaskSpec {
   readonly loss?: "pair" | "target-or-not";
   /** Whether the prompts of a pair are padded to one length. Default true. */
   readonly sameLength?: boolean;
+  /**
+   * Last tokens of a validation or test prompt that no document of the corpus may hold; no prompt has fewer. Default 24:
+   * shorter runs of code repeat by chance. More where the text of a task has few forms.
+   */
+  readonly heldOutWindow?: number;
   readonly draft: Draw;
   /** Harder or held-out forms by name. Every task also has `base` (the draft) and `far` (3 to 6 more statements). */
   readonly variants?: Readonly<Record<string, Draw>>;
@@ -80,6 +90,40 @@ export interface TaskSpec {
   readonly preamble?: Weights;
   /** Corpus weights of `sparse train --task`. */
   readonly focus: Partial<Record<StatementKind, number>>;
+}
+
+/**
+ * Different names of a pool (or of a list, known both at the beginning of a line and after a space), none of `avoid`.
+ *
+ * @throws inputError when the tokenizer has too few of them as single tokens.
+ */
+export function drawNames(
+  rng: Rng,
+  env: TaskEnv,
+  from: keyof Pools | readonly string[],
+  count: number,
+  avoid: readonly string[] = [],
+): string[] {
+  const known =
+    typeof from === "string" ? env.pools[from] : from.filter((name) => env.isSingle(name) && env.isSingle(` ${name}`));
+  const names = avoid.length === 0 ? known : known.filter((name) => !avoid.includes(name));
+  if (names.length >= count) return rng.sample(names, count);
+  const pool = typeof from === "string" ? `the pool "${from}"` : from.join(", ");
+  throw inputError(
+    "task-names",
+    `A task needs ${count} different names of ${pool}; the tokenizer has ${names.length} as single tokens`,
+    "Use a tokenizer trained with this task, or one with a larger vocabulary.",
+  );
+}
+
+/** One of such names. */
+export function drawName(
+  rng: Rng,
+  env: TaskEnv,
+  from: keyof Pools | readonly string[],
+  avoid?: readonly string[],
+): string {
+  return drawNames(rng, env, from, 1, avoid)[0]!;
 }
 
 /** Identity, with types: for a user's own task file. */

@@ -9,7 +9,7 @@ import { POOLS } from "./grammar/names.ts";
 import { Grammar, type GrammarOptions } from "./grammar.ts";
 import { preambleGrammar } from "./pairs.ts";
 import { cutPieces } from "./pretokenize.ts";
-import { drawOf, probeVariants, type TaskEnv, type TaskSpec, variantNames } from "./task.ts";
+import { drawOf, probeVariants, sideText, type TaskEnv, type TaskSpec, variantNames } from "./task.ts";
 import { closedTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 /** Read to find the forms and the punctuation; the names are completed from the pools. */
@@ -22,7 +22,7 @@ const NUMBERS = Array.from({ length: 100 }, (_, n) => String(n));
 const NAME_PIECE = /^([^\p{L}\p{N}]?)(\p{L}+)$/u;
 
 /** Any name may be used: being read is what makes it one token. */
-const OPEN_ENV: TaskEnv = { pools: POOLS, isSingle: (text) => cutPieces(text).length === 1 };
+export const OPEN_ENV: TaskEnv = { pools: POOLS, isSingle: (text) => cutPieces(text).length === 1 };
 
 /** The closed tokenizer of a procedural corpus and the tasks to be asked of it. */
 export function taskTokenizer(options: GrammarOptions, tasks: readonly TaskSpec[]): Tokenizer {
@@ -40,7 +40,7 @@ export function taskTokenizer(options: GrammarOptions, tasks: readonly TaskSpec[
         const rng = Rng.of("vocabulary", task.name, variant, i);
         const draft = draw(rng, OPEN_ENV);
         read(preamble.program(rng).text);
-        for (const side of [draft.pos, draft.neg]) read(side.prompt + side.target + (side.tail ?? ""));
+        for (const side of [draft.pos, draft.neg]) read(sideText(side));
       }
     }
   }

@@ -10,8 +10,8 @@ import {
   CorpusStream,
   proceduralSource,
 } from "../data/corpus.ts";
-import { Decontaminator } from "../data/decontaminate.ts";
-import { PairSource, SPLIT_SIZE } from "../data/pairs.ts";
+import type { DocumentFilter } from "../data/decontaminate.ts";
+import { heldOutFilter, PairSource, SPLIT_SIZE } from "../data/pairs.ts";
 import type { EncodedPair, TaskSpec } from "../data/task.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { taskTokenizer } from "../data/vocabulary.ts";
@@ -43,15 +43,14 @@ export class TrainingData {
   readonly config: TrainConfig;
   readonly tasks: readonly TaskSpec[];
   readonly tokenizer: Tokenizer;
-  private readonly decontaminator: Decontaminator;
+  private readonly decontaminator: DocumentFilter;
 
   /** `tokenizer`: that of the run, when it exists already; else it is made from the corpus and the tasks. */
   constructor(config: TrainConfig, tasks: readonly TaskSpec[], tokenizer?: Tokenizer) {
     this.config = config;
     this.tasks = tasks;
     this.tokenizer = tokenizer ?? taskTokenizer(grammarOf(config), tasks);
-    const prompts = tasks.flatMap((task) => [...this.pairs(task).heldOutPrompts()]);
-    this.decontaminator = new Decontaminator(prompts);
+    this.decontaminator = heldOutFilter(tasks.map((task) => this.pairs(task)));
   }
 
   pairs(task: TaskSpec): PairSource {

@@ -23,15 +23,20 @@ export function recorder({ json = false, isTTY = false, env = {} } = {}) {
   return { out, text };
 }
 
-const COMMANDS = ["train", "eval", "forward", "tasks"];
+const load = (file: string) => () => import(`../../src/cli/commands/${file}.ts`) as Promise<CommandModule>;
+
+function group(name: string, ...commands: readonly string[]) {
+  return commands.map((command) => ({ name: command, summary: command, load: load(`${name}-${command}`) }));
+}
+
+const COMMANDS = [
+  ...["train", "eval", "forward"].map((name) => ({ name, summary: name, load: load(name) })),
+  { name: "tasks", summary: "tasks", load: load("tasks"), commands: group("tasks", "show") },
+  { name: "corpus", summary: "corpus", commands: group("corpus", "show") },
+];
 
 export async function run(...argv: readonly string[]): Promise<Printed> {
   const { out, text } = recorder({ json: argv.includes("--json") });
-  const commands = COMMANDS.map((name) => ({
-    name,
-    summary: name,
-    load: () => import(`../../src/cli/commands/${name}.ts`) as Promise<CommandModule>,
-  }));
-  await execute({ name: "sparse", description: "", examples: [["sparse", ""]], commands }, argv, out);
+  await execute({ name: "sparse", description: "", examples: [["sparse", ""]], commands: COMMANDS }, argv, out);
   return { code: out.exitCode, ...text };
 }

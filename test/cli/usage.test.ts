@@ -114,12 +114,6 @@ it("names the nearest command", async () => {
   expect(await refusal(["trian"])).toContain('Did you mean "train"?');
 });
 
-it("lists the tasks", async () => {
-  const { code, stdout } = await run("tasks");
-  expect(code).toBe(0);
-  expect(stdout).toContain("single_double_quote");
-});
-
 it("prints errors of usage as JSON", async () => {
   const { code, stdout } = await run("train", "--json", "--sed");
   expect(code).toBe(2);

@@ -4,10 +4,10 @@ import { bigramLogProbs } from "../../src/data/bigrams.ts";
 import { type CorpusSplit, CorpusStream, type DocumentSource, proceduralSource } from "../../src/data/corpus.ts";
 import { Decontaminator } from "../../src/data/decontaminate.ts";
 import { type Mark, PROFILES } from "../../src/data/grammar.ts";
-import { PairSource } from "../../src/data/pairs.ts";
+import { heldOutFilter, PairSource } from "../../src/data/pairs.ts";
 import { closedTokenizer } from "../../src/data/tokenizer.ts";
 import { taskTokenizer } from "../../src/data/vocabulary.ts";
-import { TASKS } from "../../tasks/index.ts";
+import { findTasks, TASKS } from "../../tasks/index.ts";
 import { checkProperty } from "../support/property.ts";
 
 const tokenizer = taskTokenizer(PROFILES.quotes, TASKS);
@@ -161,6 +161,29 @@ describe("decontamination", () => {
     expect(new Decontaminator(prompts.slice(1)).fingerprint).not.toBe(new Decontaminator(prompts).fingerprint);
     expect(new Decontaminator([...prompts, ...prompts]).size).toBe(50);
     expect(() => new Decontaminator([[1, 2, 3]])).toThrow(expect.objectContaining({ code: "short-prompt" }));
+  });
+
+  it("looks for each task's prompts by its own window", () => {
+    const tasks = ["var_swap", "class_init"].flatMap(findTasks);
+    const its = taskTokenizer(PROFILES.binding, tasks);
+    const [swaps, classes] = tasks.map((task) => new PairSource(task, its, { seed: 3, contextLength: 128 }));
+    const filter = heldOutFilter([swaps!, classes!]);
+    for (const [from, window] of [
+      [swaps!, 24],
+      [classes!, 32],
+    ] as const) {
+      for (const split of ["val", "test"] as const) {
+        for (const { pos, neg } of from.pairs(split, 20)) {
+          for (const prompt of [pos, neg]) {
+            expect(prompt.length).toBeGreaterThan(window);
+            expect(filter.contains([its.eot, ...prompt.slice(-window), 5])).toBe(true);
+            expect(filter.contains([its.eot, ...prompt.slice(1 - window), 5])).toBe(false);
+          }
+        }
+      }
+      expect(filter.contains(from.pairs("train", 1)[0]!.pos)).toBe(false);
+    }
+    expect(heldOutFilter([classes!]).fingerprint).not.toBe(filter.fingerprint);
   });
 
   it("gives up when there is nothing but held-out prompts", () => {

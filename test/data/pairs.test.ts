@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { PROFILES } from "../../src/data/grammar.ts";
 import { batchPairs, PairSource, SPLIT_SIZE, splitOf, taskEnv } from "../../src/data/pairs.ts";
-import { type Draft, defineTask, drawOf, type TaskSpec } from "../../src/data/task.ts";
+import { type Draft, defineTask, drawNames, drawOf, type TaskSpec } from "../../src/data/task.ts";
 import { closedTokenizer } from "../../src/data/tokenizer.ts";
 import { taskTokenizer } from "../../src/data/vocabulary.ts";
+import { Rng } from "../../src/util/rng.ts";
 import { findTasks } from "../../tasks/index.ts";
 
 const quotes = findTasks("quotes")[0]!;
@@ -133,6 +134,23 @@ describe("encoding", () => {
     expect(env.pools.ints).toEqual(["count"]);
     expect(env.isSingle("total")).toBe(true);
     expect(env.isSingle(" total")).toBe(false);
+    const draw = (count: number, avoid: string[] = []): string[] => drawNames(Rng.of(1), env, "ints", count, avoid);
+    expect(draw(1)).toEqual(["count"]);
+    const refused = expect.objectContaining({
+      code: "task-names",
+      exitCode: 2,
+      message: expect.stringMatching(/"ints".* [01] /),
+    });
+    expect(() => draw(2)).toThrow(refused);
+    expect(() => draw(1, ["count"])).toThrow(refused);
+    expect(drawNames(Rng.of(1), env, ["count", "total"], 1)).toEqual(["count"]);
+  });
+
+  it("asks of a name only the forms that programs write", () => {
+    const { pools } = taskEnv(closedTokenizer([" Node", "Item", "users", " settings", ".json", "txt", " item"]));
+    expect(pools).toMatchObject({ classes: ["Node"], inputFiles: ["users"], extensions: ["json"] });
+    expect(pools.loops).not.toContain("value");
+    expect(pools.loops).toContain("item");
   });
 });
 

@@ -1,8 +1,16 @@
 /** What every task keeps to, as properties over variant, seed and index. */
 import fc from "fast-check";
 import { expect } from "vitest";
-import { MIN_PROMPT_TOKENS, PairSource, splitOf } from "../../src/data/pairs.ts";
-import { type ContrastPair, probeVariants, type Split, type TaskSpec, variantNames } from "../../src/data/task.ts";
+import { differences } from "../../src/data/contrast.ts";
+import { minPromptTokens, PairSource, splitOf } from "../../src/data/pairs.ts";
+import {
+  type ContrastPair,
+  probeVariants,
+  type Split,
+  sideText,
+  type TaskSpec,
+  variantNames,
+} from "../../src/data/task.ts";
 import type { Tokenizer } from "../../src/data/tokenizer.ts";
 import { checkProperty } from "../support/property.ts";
 
@@ -56,7 +64,7 @@ export function hasSingleTargets(pair: ContrastPair, from: PairSource): void {
     [pair.pos, encoded.pos, encoded.posTarget],
     [pair.neg, encoded.neg, encoded.negTarget],
   ] as const) {
-    const whole = tokenizer.encode(side.prompt + side.target + (side.tail ?? ""), [tokenizer.eot]);
+    const whole = tokenizer.encode(sideText(side), [tokenizer.eot]);
     expect(whole.slice(0, ids.length + 1)).toEqual([...ids, target]);
     expect(tokenizer.decode([target])).toBe(side.target);
     expect(tokenizer.decode(ids)).toBe(`<|endoftext|>${side.prompt}`);
@@ -70,9 +78,21 @@ export function hasFittingLengths(pair: ContrastPair, from: PairSource): void {
   const { pos, neg } = from.encode(pair);
   if (from.spec.sameLength !== false) expect(pos.length).toBe(neg.length);
   for (const ids of [pos, neg]) {
-    expect(ids.length - 1).toBeGreaterThanOrEqual(MIN_PROMPT_TOKENS);
+    expect(ids.length - 1).toBeGreaterThanOrEqual(minPromptTokens(from.spec));
     expect(ids.length).toBeLessThan(from.options.contextLength);
   }
+}
+
+/** Every name was found: none of an empty pool. */
+export function isWhole({ pos, neg }: ContrastPair): void {
+  for (const side of [pos, neg]) expect(sideText(side)).not.toMatch(/undefined|NaN|\[object/);
+}
+
+/** Lines that only one side has: that of the padding, and at most three where the contrast is (probes repeat theirs). */
+export function differsInFewLines({ pos, neg, variant }: ContrastPair): void {
+  if (variant.includes("@")) return;
+  const [lines, others] = [pos, neg].map(({ prompt }) => prompt.split("\n")) as [string[], string[]];
+  for (const marked of differences(lines, others)) expect(marked.filter(Boolean).length).toBeLessThanOrEqual(4);
 }
 
 /** Prompts differ, and begin with the same preamble. */
@@ -82,12 +102,15 @@ export function sharesPreamble(pair: ContrastPair): void {
   expect(splitOf(pair)).toBe(pair.split);
 }
 
-/** No pair twice in `count` of a split, none in two splits. */
+/** No pair twice in `count` of the training split and a fifth as many of the others (a tenth of drafts is theirs), none in two. */
 export function checkDistinct(subject: LawSubject, variant: string, count: number): void {
   const from = source(subject, 11);
   const seen = new Set<string>();
+  let drawn = 0;
   for (const split of SPLITS) {
-    for (let i = 0; i < count; i++) seen.add(from.pair(split, i, variant).pos.prompt);
+    for (let i = 0; i < (split === "train" ? count : count / 5); i++, drawn++) {
+      seen.add(from.pair(split, i, variant).pos.prompt);
+    }
   }
-  expect(seen.size).toBe(SPLITS.length * count);
+  expect(seen.size).toBe(drawn);
 }

@@ -1,16 +1,21 @@
 import { describe, expect, it } from "vitest";
-import { grammarOptions, PROFILES } from "../../src/data/grammar.ts";
-import { probeVariants } from "../../src/data/task.ts";
+import { Grammar, grammarOptions, PROFILES } from "../../src/data/grammar.ts";
+import { cutPieces } from "../../src/data/pretokenize.ts";
+import { probeVariants, type Side, sideText, type TaskSpec } from "../../src/data/task.ts";
+import type { Tokenizer } from "../../src/data/tokenizer.ts";
 import { taskTokenizer } from "../../src/data/vocabulary.ts";
+import { Rng } from "../../src/util/rng.ts";
 import { findTasks, TASKS } from "../../tasks/index.ts";
 import { complaints, python } from "../support/python.ts";
 import {
   allVariants,
   checkDistinct,
   checkPairs,
+  differsInFewLines,
   hasFittingLengths,
   hasSingleTargets,
   isRepeatable,
+  isWhole,
   type LawSubject,
   sharesPreamble,
   source,
@@ -31,6 +36,17 @@ describe("registry", () => {
     expect(() => findTasks("single_double_quote_beegs")).toThrow(/single_double_quote_beegs/);
   });
 
+  it("has the twenty tasks in eight groups, each found by its name, its viewer's name and its group", () => {
+    expect(TASKS).toHaveLength(20);
+    expect(new Set(TASKS.map((task) => task.group)).size).toBe(8);
+    for (const task of TASKS) {
+      for (const name of [task.name, `${task.name}_beeg`, `${task.name}_beeg7`])
+        expect(findTasks(name)).toEqual([task]);
+      expect(findTasks(task.group)).toContain(task);
+    }
+    expect(findTasks("all")).toEqual(TASKS);
+  });
+
   it("has no name twice, and a corpus for each", () => {
     const names = TASKS.flatMap((task) => [task.name, ...(task.aliases ?? [])]);
     expect(new Set(names).size).toBe(names.length);
@@ -38,17 +54,26 @@ describe("registry", () => {
   });
 });
 
-describe.each(TASKS.map((spec) => [spec.name, spec] as const))("task %s", (_, spec) => {
-  const tokenizer = taskTokenizer({ ...PROFILES.quotes, weights: spec.focus }, [spec]);
-  const subject: LawSubject = { spec, tokenizer, contextLength: 128 };
+/** Tokenizers that every task must do with, made for it. */
+const TOKENIZERS: readonly [kind: string, make: (spec: TaskSpec) => Tokenizer][] = [
+  ["closed", (spec) => taskTokenizer({ ...PROFILES.quotes, weights: spec.focus }, [spec])],
+];
 
-  it("draws the same pair for the same arguments", () => checkPairs(subject, 60, isRepeatable));
-  it("has single, known, different targets", () => checkPairs(subject, 300, hasSingleTargets));
-  it("has prompts of equal, fitting length", () => checkPairs(subject, 300, hasFittingLengths));
-  it("has different prompts after a shared preamble", () => checkPairs(subject, 300, sharesPreamble));
+const subjects = TOKENIZERS.flatMap(([kind, make]) => TASKS.map((spec) => [spec.name, kind, spec, make] as const));
+
+describe.each(subjects)("task %s, %s tokenizer", (_name, _kind, spec, make) => {
+  const subject: LawSubject = { spec, tokenizer: make(spec), contextLength: 128 };
+
+  it("draws the same pair for the same arguments", () => checkPairs(subject, 40, isRepeatable));
+  it("has single, known, different targets; whole prompts of equal, fitting length, that differ in few lines", () => {
+    const laws = [hasSingleTargets, isWhole, hasFittingLengths, sharesPreamble, differsInFewLines];
+    checkPairs(subject, 300, (pair, from) => {
+      for (const law of laws) law(pair, from);
+    });
+  });
 
   it.each(allVariants(spec))("%s: no pair twice", (variant) => {
-    checkDistinct(subject, variant, variant.includes("@") ? 100 : 1000);
+    checkDistinct(subject, variant, variant === "base" ? 1000 : variant.includes("@") ? 50 : 200);
   });
 
   it.skipIf(python === undefined)("parses as Python when completed", () => {
@@ -57,7 +82,7 @@ describe.each(TASKS.map((spec) => [spec.name, spec] as const))("task %s", (_, sp
       const from = source(subject, 5);
       for (let i = 0; i < 50; i++) {
         const { pos, neg } = from.pair("train", i, variant);
-        for (const side of [pos, neg]) texts.push(side.prompt + side.target + (side.tail ?? ""));
+        for (const side of [pos, neg]) texts.push(sideText(side));
       }
     }
     const wrong = complaints(texts)
@@ -66,9 +91,96 @@ describe.each(TASKS.map((spec) => [spec.name, spec] as const))("task %s", (_, sp
     expect(wrong.slice(0, 3)).toEqual([]);
     expect(texts.length).toBeGreaterThanOrEqual(100);
   });
+});
 
-  it("sweeps each probe from the undisturbed draft", () => {
-    for (const name of probeVariants(spec)) expect(name).toMatch(/^[a-z]+@\d+$/);
-    for (const probe of Object.values(spec.probes ?? {})) expect(probe.values[0]).toBe(0);
+describe.each(TASKS.map((spec) => [spec.name, spec] as const))("task %s", (name, spec) => {
+  const pairs = source({ spec, tokenizer: TOKENIZERS[0]![1](spec), contextLength: 128 }, 3);
+  const drawn = Array.from({ length: 2000 }, (_, i) => pairs.pair("train", i));
+
+  it("sweeps each probe upwards", () => {
+    for (const variant of probeVariants(spec)) expect(variant).toMatch(/^[a-z]+@\d+$/);
+    for (const { values } of Object.values(spec.probes ?? {})) {
+      expect(values.length).toBeGreaterThan(1);
+      expect(values.toSorted((a, b) => a - b)).toEqual(values);
+    }
+  });
+
+  it("is not decided by the last token alone", () => {
+    const last = ({ prompt }: Side): string => cutPieces(prompt).at(-1)!;
+    const alike = drawn.filter(({ pos, neg }) => last(pos) === last(neg)).length;
+    expect(alike).toBe(["else_elif", "if_equals"].includes(name) ? 0 : drawn.length);
+  });
+
+  it("has each completion as often on either side, where names are copied", () => {
+    const counts = new Map<string, [pos: number, neg: number]>();
+    for (const { pos, neg } of drawn) {
+      for (const [side, target] of [pos.target, neg.target].entries()) {
+        const count = counts.get(target) ?? [0, 0];
+        count[side]!++;
+        counts.set(target, count);
+      }
+    }
+    if (!["var_swap", "class_init"].includes(name)) {
+      for (const [pos, neg] of counts.values()) expect(pos * neg).toBe(0);
+      return;
+    }
+    expect(counts.size).toBeGreaterThan(10);
+    for (const [pos, neg] of counts.values()) {
+      // Within four standard deviations of a fair coin.
+      expect(Math.abs(pos - neg)).toBeLessThan(4 * Math.sqrt(pos + neg));
+    }
+  });
+});
+
+describe("decision marks", () => {
+  const targets = (spec: TaskSpec): Record<"pos" | "neg", Set<string>> => {
+    const pairs = source({ spec, tokenizer: TOKENIZERS[0]![1](spec), contextLength: 128 }, 3);
+    const drawn = Array.from({ length: 500 }, (_, i) => pairs.pair("train", i));
+    const of = (side: "pos" | "neg") => new Set(drawn.map((pair) => pair[side].target));
+    return { pos: of("pos"), neg: of("neg") };
+  };
+  const other = { pos: "neg", neg: "pos" } as const;
+  const groups = [...new Set(TASKS.map((task) => task.group)), "full"];
+
+  it.each(groups)("%s: both sides of every task are frequent, with the task's completions", (profile) => {
+    const grammar = new Grammar(grammarOptions(profile));
+    const programs = Array.from({ length: 1500 }, (_, i) => grammar.program(Rng.of("marks", profile, i)));
+    const tokens = programs.reduce((sum, { text }) => sum + cutPieces(text).length, 0);
+    const marks = programs.flatMap(({ text, marks: its }) =>
+      its.map((mark) => ({ ...mark, right: cutPieces(text.slice(mark.offset, mark.offset + 30))[0]! })),
+    );
+    for (const spec of TASKS.filter((task) => profile === "full" || task.group === profile)) {
+      const wanted = targets(spec);
+      const found = marks.filter(({ task }) => task === spec.name);
+      const strange = found.filter(({ side, right, wrong }) =>
+        ["var_swap", "class_init"].includes(spec.name)
+          ? !/^ [a-z]+, [a-z]+$/.test([right, wrong].join())
+          : !(wanted[side].has(right) && wanted[other[side]].has(wrong)),
+      );
+      expect(strange.slice(0, 3)).toEqual([]);
+      for (const side of ["pos", "neg"] as const) {
+        const density = found.filter((mark) => mark.side === side).length / (tokens / 1000);
+        expect(density, `${spec.name}, ${side}`).toBeGreaterThan(profile === "full" ? 0.4 : 1.5);
+      }
+    }
+  });
+
+  it("are not decided by the token before them", () => {
+    const grammar = new Grammar(grammarOptions("full"));
+    const seen = new Map<string, Record<"pos" | "neg", number>>();
+    for (let i = 0; i < 3000; i++) {
+      const { text, marks } = grammar.program(Rng.of("before", i));
+      for (const { task, side, offset } of marks) {
+        const key = `${task} after ${JSON.stringify(cutPieces(text.slice(0, offset)).at(-1))}`;
+        const count = seen.get(key) ?? { pos: 0, neg: 0 };
+        count[side]++;
+        seen.set(key, count);
+      }
+    }
+    const one = [...seen].filter(([, { pos, neg }]) => pos + neg >= 60 && pos * neg === 0).map(([key]) => key);
+    // Of these tasks the prompts themselves end in different tokens.
+    const bigrams = /^(else_elif|if_equals) after/;
+    expect(one.filter((key) => !bigrams.test(key))).toEqual([]);
+    expect(seen.size).toBeGreaterThan(200);
   });
 });

@@ -1,5 +1,7 @@
 /** Statements that open an indented block. Each writes itself, its body by the grammar's weights, and its marks. */
-import { POOLS } from "./names.ts";
+import type { Rng } from "../../util/rng.ts";
+import { DEFINED_FUNCS, POOLS } from "./names.ts";
+import { assignBool } from "./simple.ts";
 import type { Writer } from "./writer.ts";
 
 /** `count > total`, `count == 5`, `not ready`, `ready`. */
@@ -31,21 +33,20 @@ function ifHead(w: Writer): void {
 
 export function ifElse(w: Writer): void {
   const { rng } = w;
+  const form = rng.int(0, 9);
+  // What `elif` reads is defined first: a definition cannot stand between the two.
+  const flag = form < 2 ? w.bool() : undefined;
+  const left = form === 2 ? w.int() : undefined;
   ifHead(w);
   w.block(() => w.body(1, 2));
-  if (rng.bool(0.3)) {
-    // Only names that exist already: a definition cannot stand between `if` and `elif`.
-    const flag = w.find("bool");
-    const left = w.find("int");
-    if (flag !== undefined && rng.bool()) {
-      w.begin("elif");
-      w.mark("else_elif", "neg", ":\n");
-      w.put(` not ${flag}:\n`);
-      w.block(() => w.body(1, 2));
-    } else if (left !== undefined) {
-      w.line(`elif ${left} == ${w.number()}:`);
-      w.block(() => w.body(1, 2));
-    }
+  if (flag !== undefined) {
+    w.begin("elif");
+    w.mark("else_elif", "neg", ":\n");
+    w.put(` not ${flag}:\n`);
+    w.block(() => w.body(1, 2));
+  } else if (left !== undefined) {
+    w.line(`elif ${left} == ${w.number()}:`);
+    w.block(() => w.body(1, 2));
   }
   if (rng.bool()) {
     w.begin("else");
@@ -55,13 +56,27 @@ export function ifElse(w: Writer): void {
   }
 }
 
+/** Spaces of a block's first line but the last, which is the next piece's: at the top level, and in one block. */
+const INDENTS = ["   ", "       "] as const;
+
+/** The text that follows is the first line of a loop's body. */
+function markIndent(w: Writer): void {
+  if (w.level > 1) return;
+  w.mark("indent_for", w.level === 1 ? "pos" : "neg", INDENTS[1 - w.level]!);
+}
+
+/** Names of either kind: whether one counts or is counted through must be read from the statement. */
+const COUNTERS: readonly string[] = [...POOLS.loops, ...POOLS.ints];
+
 export function forLoop(w: Writer): void {
   const { rng } = w;
   const form = rng.int(0, 2);
   const [item, index] = rng.sample(POOLS.loops, 2) as [string, string];
+  let bound = item;
   if (form === 0) {
     const list = w.list();
-    w.begin(`for ${item}`);
+    bound = w.fresh("int", COUNTERS);
+    w.begin(`for ${bound}`);
     w.mark("for_while", "pos", ":\n");
     w.put(` in ${list}:\n`);
   } else if (form === 1) {
@@ -74,8 +89,9 @@ export function forLoop(w: Writer): void {
     w.mark("enumerate_range", "pos", " range");
     w.put(` enumerate(${list}):\n`);
   }
+  markIndent(w);
   w.block(() => {
-    w.bind(item, "int");
+    w.bind(bound, "int");
     w.body(1, 2);
   });
 }
@@ -93,7 +109,7 @@ export function whileLoop(w: Writer): void {
     });
     return;
   }
-  const name = w.int();
+  const name = rng.bool(0.3) ? w.define("int", w.number(), COUNTERS) : w.int();
   if (form === 1) {
     w.begin(`while ${name}`);
     w.mark("for_while", "neg", " in");
@@ -105,21 +121,28 @@ export function whileLoop(w: Writer): void {
   });
 }
 
+/** How many of a function's last parameters have a default: as a rule none, or all but perhaps the first. */
+function drawDefaults(rng: Rng, params: number): number {
+  if (params === 0 || rng.bool()) return 0;
+  return rng.bool(0.1) ? rng.int(1, params) : Math.max(1, params - rng.int(0, 1));
+}
+
 /** A function of none to six numbers, the last of which may have defaults. */
 export function define(w: Writer): void {
   const { rng } = w;
-  const params = rng.sample(POOLS.ints, rng.int(0, 6));
-  const defaults = params.length > 0 && rng.bool(0.4) ? rng.int(1, params.length) : 0;
+  const params = rng.sample(POOLS.ints, rng.bool(0.25) ? 0 : rng.int(1, 6));
+  const defaults = drawDefaults(rng, params.length);
   const last = params.length - 1;
   const heads = params.map((name, i) => (i < last && i > last - defaults ? `${name}=None` : name));
-  const callee = rng.pick(POOLS.funcs);
-  w.begin(`def ${callee}`);
+  w.begin(`def ${rng.pick(DEFINED_FUNCS)}`);
   if (params.length === 0) {
     w.mark("lambda_func", "neg", ":");
     w.put("():\n");
   } else {
     w.put(`(${heads.join(", ")}`);
-    w.mark("final_kwarg", defaults > 0 ? "pos" : "neg", defaults > 0 ? "):\n" : "=None");
+    // With a default before it the last parameter must have one. After two or more without it seldom has.
+    if (defaults > 1) w.mark("final_kwarg", "pos", "):\n");
+    else if (defaults === 0 && last > 1) w.mark("final_kwarg", "neg", "=None");
     w.put(defaults > 0 ? "=None):\n" : "):\n");
   }
   w.block(() => {
@@ -132,7 +155,7 @@ export function define(w: Writer): void {
   }, params);
 }
 
-/** A class whose `__init__` stores each of its two to five parameters. */
+/** A class whose `__init__` stores each of its two to five parameters, often in another order. */
 export function classInit(w: Writer): void {
   const { rng } = w;
   const params = rng.sample(POOLS.ints, rng.int(2, 5));
@@ -140,9 +163,10 @@ export function classInit(w: Writer): void {
   w.block(() => {
     w.line(`def __init__(self, ${params.join(", ")}):`);
     w.block(() => {
-      params.forEach((name, i) => {
+      const stored = rng.bool() ? params : rng.shuffle([...params]);
+      stored.forEach((name, i) => {
         w.begin(`self.${name} =`);
-        w.mark("class_init", "pos", ` ${params[(i + 1) % params.length]}`);
+        w.markCopy("class_init", name, stored[(i + 1) % stored.length]!);
         w.put(` ${name}\n`);
       });
     });
@@ -166,16 +190,10 @@ export function withOpen(w: Writer): void {
 /** `if open == True:` or `open = True`. */
 export function boolIf(w: Writer): void {
   const { rng } = w;
-  const flag = w.find("bool");
-  const name = flag ?? w.fresh("bool");
-  const value = rng.bool() ? "True" : "False";
-  if (flag === undefined || rng.bool()) {
-    w.begin(`${name} = ${value}`);
-    w.mark("var_if", "neg", ":\n");
-    w.put("\n");
-    w.bind(name, "bool");
-  } else {
-    w.begin(`if ${name} == ${value}`);
+  if (rng.bool()) assignBool(w, w.find("bool"));
+  else {
+    const flag = w.bool();
+    w.begin(`if ${flag} == ${rng.bool() ? "True" : "False"}`);
     w.mark("var_if", "pos", "\n");
     w.put(":\n");
     w.block(() => w.body(1, 2));

@@ -31,6 +31,15 @@ export const POOLS = {
   extensions: "json txt csv log".split(" "),
 } as const satisfies Record<string, readonly string[]>;
 
+/** What stands before a name of the pool within its piece, where not both of nothing and a space. */
+export const NAME_FORMS: Readonly<Partial<Record<keyof typeof POOLS, readonly string[]>>> = {
+  loops: [" "],
+  classes: [" "],
+  inputFiles: [""],
+  outputFiles: [""],
+  extensions: ["."],
+};
+
 export type Pools = Readonly<Record<keyof typeof POOLS, readonly string[]>>;
 
 /**
@@ -40,6 +49,10 @@ export type Pools = Readonly<Record<keyof typeof POOLS, readonly string[]>>;
 export const HELD_OUT = {
   /** Never called with a quoted string. */
   quoteFuncs: ["reset", "scan", "send"],
+  /** Never swapped. */
+  swapped: ["price", "rank", "age", "num"],
+  /** Never the name of a function that is defined, nor the argument of a lambda. */
+  defined: ["merge", "apply", "convert"],
 } as const satisfies Record<string, readonly string[]>;
 
 const heldOutCallees: ReadonlySet<string> = new Set(HELD_OUT.quoteFuncs);
@@ -47,10 +60,21 @@ const heldOutCallees: ReadonlySet<string> = new Set(HELD_OUT.quoteFuncs);
 /** The functions that the corpus may call with a quoted string. */
 export const QUOTE_FUNCS: readonly string[] = POOLS.funcs.filter((name) => !heldOutCallees.has(name));
 
+/** The functions that the corpus may define, and the arguments of its lambdas. */
+export const DEFINED_FUNCS: readonly string[] = POOLS.funcs.filter(
+  (name) => !(HELD_OUT.defined as readonly string[]).includes(name),
+);
+
+const fileStems: ReadonlySet<string> = new Set([...POOLS.inputFiles, ...POOLS.outputFiles]);
+const quotedWords: ReadonlySet<string> = new Set(POOLS.words);
+
+/** Words that are never the stem of a file's name in the corpus. */
+export const NEVER_OPENED: readonly string[] = POOLS.words.filter((name) => !fileStems.has(name));
+
 /**
  * Names of variables that are never among the words of a string of the corpus (only, in braces, of an f-string): for
  * the same variant.
  */
 export const NEVER_QUOTED: readonly string[] = [...POOLS.ints, ...POOLS.lists].filter(
-  (name) => !(POOLS.words as readonly string[]).includes(name),
+  (name) => !quotedWords.has(name) && !fileStems.has(name),
 );

@@ -1,5 +1,5 @@
 /** Statements of one line, and set-or-string with its gap and loop. Each writes itself and its decision marks. */
-import { POOLS, QUOTE_FUNCS } from "./names.ts";
+import { DEFINED_FUNCS, HELD_OUT, POOLS, QUOTE_FUNCS } from "./names.ts";
 import { otherQuote, pickQuote, stringBody, words } from "./strings.ts";
 import type { Writer } from "./writer.ts";
 
@@ -14,8 +14,18 @@ function assignInt(w: Writer): void {
   else if (source !== undefined && form === 4) value = `${source} + ${w.number()}`;
   else if (source !== undefined && form === 5) value = `${source} ${rng.pick(["+", "-", "*"])} ${w.int()}`;
   else if (source !== undefined && form === 6) value = source;
-  w.line(`${name} = ${value}`);
+  w.begin(name);
+  w.mark("if_equals", "neg", " ==");
+  w.put(` = ${value}\n`);
   w.bind(name, "int");
+}
+
+/** `done = True`. */
+export function assignBool(w: Writer, name = w.fresh("bool")): void {
+  w.begin(`${name} = ${w.rng.bool() ? "True" : "False"}`);
+  w.mark("var_if", "neg", ":\n");
+  w.put("\n");
+  w.bind(name, "bool");
 }
 
 export function assign(w: Writer): void {
@@ -27,11 +37,7 @@ export function assign(w: Writer): void {
     const quote = pickQuote(w.rng);
     w.line(`${name} = ${quote}${stringBody(w, quote, 1, 4)}${quote}`);
     w.bind(name, "str");
-  } else {
-    const name = w.fresh("bool");
-    w.line(`${name} = ${w.rng.bool() ? "True" : "False"}`);
-    w.bind(name, "bool");
-  }
+  } else assignBool(w);
 }
 
 /** `count += 5`, `items.append(5)`, `update(count)`, `count = update(total)`. */
@@ -77,17 +83,21 @@ export function fprint(w: Writer): void {
   }
 }
 
+/** The name of the task that asks for one name only; drawn more often than others. */
+const FIXED_NAME: readonly string[] = ["current"];
+
 /** A name bound to an empty set or string, up to three other statements, perhaps a loop, and the use that fits. */
 export function setstr(w: Writer): void {
   const { rng } = w;
   const isSet = rng.bool();
-  const name = w.fresh(isSet ? "set" : "str", POOLS.sets);
+  const name = w.fresh(isSet ? "set" : "str", rng.bool(0.15) ? FIXED_NAME : POOLS.sets);
   w.line(`${name} = ${isSet ? "set()" : rng.bool() ? '""' : "str()"}`);
   w.bind(name, isSet ? "set" : "str");
   for (let gap = rng.int(0, 3); gap > 0; gap--) rng.bool(0.7) ? assignInt(w) : augment(w);
   const use = (value: string, asText: string): void => {
     w.begin(name);
-    w.mark("set_or_string", isSet ? "pos" : "neg", isSet ? " +=" : ".add");
+    for (const task of FIXED_NAME.includes(name) ? ["set_or_string", "set_or_string_fixedvarname"] : ["set_or_string"])
+      w.mark(task, isSet ? "pos" : "neg", isSet ? " +=" : ".add");
     w.put(isSet ? `.add(${value})\n` : ` += ${asText}\n`);
   };
   if (w.canNest && rng.bool(0.4)) {
@@ -103,10 +113,10 @@ export function setstr(w: Writer): void {
 
 /** `total, count = count, total`, of two names that were defined before. */
 export function swap(w: Writer): void {
-  const first = w.int();
-  const second = w.int(first);
+  const first = w.int(...HELD_OUT.swapped);
+  const second = w.int(first, ...HELD_OUT.swapped);
   w.begin(`${first}, ${second} = ${second},`);
-  w.mark("var_swap", "pos", ` ${second}`);
+  w.markCopy("var_swap", first, second);
   w.put(` ${first}\n`);
 }
 
@@ -129,11 +139,11 @@ export function list(w: Writer): void {
   const name = w.fresh("list");
   const rows = (count: number): string => Array.from({ length: count }, () => `[${numbers(w, 1, 3)}]`).join(", ");
   const row = `[${numbers(w, 1, 3)}`;
-  if (form <= 2) {
+  if (form <= 1) {
     w.begin(`${name} = [${numbers(w, 3, 8)}`);
     w.mark("bracket_counting", "neg", "]]\n");
     w.put("]\n");
-  } else if (form === 3) {
+  } else if (form === 2) {
     w.begin(`${name} = [${rows(1)}, ${numbers(w, 1, 3)}`);
     w.mark("bracket_counting", "neg", "]]\n");
     w.put("]\n");
@@ -145,11 +155,14 @@ export function list(w: Writer): void {
   w.bind(name, "list");
 }
 
-/** `{"red": 1, "dog": 2}` or `["red", 1, "dog", 2]`: what follows a string depends on the bracket it is in. */
+/**
+ * `{"red": 1, "dog": 2}` or `["red", 1, "dog", 2]`: what follows a string depends on the bracket it is in, and on nothing
+ * else, since both have names of one pool.
+ */
 export function dict(w: Writer): void {
   const { rng } = w;
   const isDict = rng.bool();
-  const name = w.fresh(isDict ? "dict" : "list");
+  const name = w.fresh(isDict ? "dict" : "strs", POOLS.dicts);
   w.begin(`${name} = ${isDict ? "{" : "["}`);
   const count = rng.int(2, 4);
   for (let i = 0; i < count; i++) {
@@ -158,13 +171,13 @@ export function dict(w: Writer): void {
     w.put(`${isDict ? '":' : '",'} ${w.number()}${i < count - 1 ? ", " : ""}`);
   }
   w.put(isDict ? "}\n" : "]\n");
-  w.bind(name, isDict ? "dict" : "list");
+  w.bind(name, isDict ? "dict" : "strs");
 }
 
 /** `file = open("users.json", "r") if ready else None`. */
 export function fileOrNone(w: Writer): void {
   const { rng } = w;
-  const ready = w.find("bool") ?? w.int();
+  const ready = w.bool();
   w.begin(`file = open("${rng.pick(POOLS.inputFiles)}.${rng.pick(POOLS.extensions)}", "r")`);
   w.mark("with_as", "neg", " as");
   w.put(` if ${ready} else None\n`);
@@ -181,10 +194,10 @@ export function ternary(w: Writer): void {
   w.bind(name, "int");
 }
 
-/** `parse = lambda size: size + 5`. */
+/** `parse = lambda func: func + 5`. */
 export function lambda(w: Writer): void {
   const { rng } = w;
-  const argument = rng.pick(POOLS.funcs);
+  const argument = rng.pick(DEFINED_FUNCS);
   w.begin(`${rng.pick(POOLS.funcs)} = lambda ${argument}`);
   w.mark("lambda_func", "pos", "():\n");
   w.put(`: ${argument} ${rng.pick(["+", "*"])} ${w.number()}\n`);

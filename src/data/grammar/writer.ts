@@ -7,14 +7,15 @@ import type { Rng } from "../../util/rng.ts";
 import type { GrammarOptions, Mark, StatementKind } from "./kinds.ts";
 import { POOLS } from "./names.ts";
 
-/** What a name holds. `list` holds numbers. */
-export type VarType = "int" | "str" | "set" | "list" | "dict" | "bool";
+/** What a name holds. `list` holds numbers, `strs` is a list that holds strings too. */
+export type VarType = "int" | "str" | "set" | "list" | "strs" | "dict" | "bool";
 
 const POOL_OF: Readonly<Record<VarType, readonly string[]>> = {
   int: POOLS.ints,
   str: POOLS.strs,
   set: POOLS.sets,
   list: POOLS.lists,
+  strs: POOLS.lists,
   dict: POOLS.dicts,
   bool: POOLS.bools,
 };
@@ -64,6 +65,16 @@ export class Writer {
     this.marks.push({ task, side, offset: this.text.length, wrong });
   }
 
+  /** The same where a name is to be copied, and either could stand on either side: these are told apart by their order. */
+  markCopy(task: string, right: string, wrong: string): void {
+    this.mark(task, right < wrong ? "pos" : "neg", ` ${wrong}`);
+  }
+
+  /** Blocks that are open here. */
+  get level(): number {
+    return this.depth;
+  }
+
   /** True while a block may still be opened here. */
   get canNest(): boolean {
     return this.depth < this.options.maxDepth;
@@ -104,9 +115,9 @@ export class Writer {
   }
 
   /** A name in reach that holds `type`, if there is one. */
-  find(type: VarType, except?: string): string | undefined {
+  find(type: VarType, ...except: readonly string[]): string | undefined {
     const names: string[] = [];
-    for (const [name, held] of this.scope) if (held === type && name !== except) names.push(name);
+    for (const [name, held] of this.scope) if (held === type && !except.includes(name)) names.push(name);
     return names.length === 0 ? undefined : this.rng.pick(names);
   }
 
@@ -127,11 +138,11 @@ export class Writer {
   }
 
   /** A number's name in reach; when there is none (or only `except`), one is defined on a line of its own. */
-  int(except?: string): string {
-    const found = this.find("int", except);
+  int(...except: readonly string[]): string {
+    const found = this.find("int", ...except);
     if (found !== undefined) return found;
     let name = this.fresh("int");
-    while (name === except) name = this.fresh("int");
+    while (except.includes(name)) name = this.fresh("int");
     this.line(`${name} = ${this.number()}`);
     this.bind(name, "int");
     return name;
@@ -147,8 +158,14 @@ export class Writer {
     return this.find("str") ?? this.define("str", '""');
   }
 
-  private define(type: VarType, value: string): string {
-    const name = this.fresh(type);
+  /** A flag's name in reach; when there is none, one is defined on a line of its own. */
+  bool(): string {
+    return this.find("bool") ?? this.define("bool", this.rng.bool() ? "True" : "False");
+  }
+
+  /** Binds a name of the pool of `type` on a line of its own. */
+  define(type: VarType, value: string, pool?: readonly string[]): string {
+    const name = this.fresh(type, pool);
     this.line(`${name} = ${value}`);
     this.bind(name, type);
     return name;
