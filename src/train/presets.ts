@@ -31,7 +31,10 @@ const PRESETS: Readonly<Record<string, TrainOverrides>> = {
 };
 
 /** Tasks of several groups in one model. */
-const SEVERAL: TrainOverrides = ordered("full", 10_000);
+const SEVERAL: TrainOverrides = {
+  ...ordered("full", 6000),
+  model: { layers: 3, width: 128, positions: "sinusoid-channels", positionChannels: 16, sink: true },
+};
 
 /** The preset of the tasks' group; no settings at all for a group without one. */
 export function presetOf(tasks: readonly TaskSpec[]): TrainOverrides {
