@@ -4,7 +4,8 @@
  *   runs/<name>/config.json     resolved configuration      metrics.jsonl         one line a record, append-only
  *               env.json        versions, platform, seed    events.out.tfevents*  the same for TensorBoard
  *               tokenizer.json  report.json                 checkpoints/step-000500/
- *               circuits/<task>/...                         DONE                  written last
+ *               task/<file>     the user's own task     circuits/<task>/...
+ *               probes/<task>/  curves                  DONE                  written last
  */
 import * as path from "node:path";
 import { inputError } from "../util/errors.ts";
@@ -20,9 +21,12 @@ export interface RunPaths {
   readonly env: string;
   readonly metrics: string;
   readonly checkpoints: string;
+  /** Folder of the file that the task was read from, when it is the user's own. */
+  readonly task: string;
   readonly tokenizer: string;
   readonly report: string;
   readonly circuits: string;
+  readonly probes: string;
   readonly done: string;
 }
 
@@ -32,9 +36,11 @@ export function runPaths(dir: string): RunPaths {
     env: path.join(dir, "env.json"),
     metrics: path.join(dir, "metrics.jsonl"),
     checkpoints: path.join(dir, "checkpoints"),
+    task: path.join(dir, "task"),
     tokenizer: path.join(dir, "tokenizer.json"),
     report: path.join(dir, "report.json"),
     circuits: path.join(dir, "circuits"),
+    probes: path.join(dir, "probes"),
     done: path.join(dir, "DONE"),
   };
 }

@@ -11,7 +11,7 @@ import {
   proceduralSource,
 } from "../data/corpus.ts";
 import type { DocumentFilter } from "../data/decontaminate.ts";
-import { heldOutFilter, PairSource, SPLIT_SIZE } from "../data/pairs.ts";
+import { heldOutFilter, PairSource } from "../data/pairs.ts";
 import type { EncodedPair, TaskSpec } from "../data/task.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { taskTokenizer } from "../data/vocabulary.ts";
@@ -207,8 +207,10 @@ class Evaluation {
     const { config, tokenizer } = data;
     const { evalTokens, evalPairs } = config.logging;
     this.text ??= data.sample("val", evalTokens);
-    const count = Math.min(evalPairs, SPLIT_SIZE.val);
-    this.pairs ??= data.tasks.map((task) => [task.name, data.pairs(task).pairs("val", count)]);
+    this.pairs ??= data.tasks.map((task) => {
+      const source = data.pairs(task);
+      return [task.name, source.pairs("val", Math.min(evalPairs, source.size("val")))];
+    });
     const most = promptTokens(config);
     const tasks = this.pairs.map(([name, pairs]) => [name, pairMetrics(model, pairs, tokenizer, most)]);
     const valLoss = heldOutLoss(model, this.text, config.training.batch);
@@ -219,7 +221,8 @@ class Evaluation {
 /** The final report: held-out loss, every task on its test split, sparsity. */
 function report(model: Model, data: TrainingData, droppedDocuments: number): TrainReport {
   const tasks = data.tasks.map((task) => {
-    const pairs = data.pairs(task).pairs("test", SPLIT_SIZE.test);
+    const source = data.pairs(task);
+    const pairs = source.pairs("test", source.size("test"));
     return [task.name, pairMetrics(model, pairs, data.tokenizer, promptTokens(data.config))] as const;
   });
   const text = data.sample("val", REPORT_TOKENS);

@@ -58,7 +58,7 @@ interface Row {
 
 async function run(dir: string, flags: Flags, out: Output): Promise<void> {
   const started = performance.now();
-  const trained = openTrainedRun(dir);
+  const trained = await openTrainedRun(dir);
   const tasks = tasksOfRun(trained, flags.task);
   const { variant, split } = flags;
   if (variant !== undefined) for (const task of tasks) drawOf(task, variant);

@@ -1,7 +1,7 @@
 /** `sparse train`: trains a weight-sparse transformer on a task and writes the run. */
 import * as path from "node:path";
 import { type Command, Option } from "commander";
-import { findTasks } from "../../../tasks/index.ts";
+import { checkTask } from "../../data/check-task.ts";
 import { tokenizerToJson } from "../../data/tokenizer-json.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { LapSum, type ProfileReport, Profiler } from "../../engine/profile.ts";
@@ -43,6 +43,7 @@ import { collect, jsonOption, realNumber, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { fraction, nats, plural } from "../render.ts";
+import { tasksOf } from "../task-source.ts";
 import { type ConfigFlags, type TrainSettings, trainSettings } from "../train-config.ts";
 import { headText, mean, Pace, profileText, reportText, TrainLog } from "../train-log.ts";
 
@@ -57,7 +58,12 @@ export function register(command: Command, out: Output): void {
   const { seed, training } = TRAIN_DEFAULTS;
   command
     .usage("--task <name> [options]")
-    .addOption(new Option("--task <name>", "task, group of tasks, or all; `sparse tasks` lists them"))
+    .addOption(
+      new Option(
+        "--task <name>",
+        "task, group of tasks or all (`sparse tasks` lists them), or a file: a task as TypeScript or JavaScript, or pairs as .jsonl",
+      ),
+    )
     .addOption(new Option("--out <dir>", "run directory (default: runs/<task>)"))
     .addOption(
       new Option("--seed <n>", `seed of corpus, pairs and weights (default: ${seed})`).argParser(wholeNumber("--seed")),
@@ -103,6 +109,7 @@ const EXAMPLES = examplesText([
   ["sparse train --task quotes", "into runs/quotes, with the task's preset"],
   ["sparse train --task quotes --density 1/16 --out runs/denser", "more weights"],
   ["sparse train --task quotes --set model.layers=1 --set model.width=64", "a smaller model"],
+  ["sparse train --task ./my-task.ts", "a task of your own, into runs/<its name>"],
   ["sparse train --resume runs/quotes", "go on after Ctrl-C"],
 ]);
 
@@ -127,8 +134,8 @@ interface Job extends TrainSettings {
 async function run(flags: Flags, out: Output): Promise<void> {
   const started = performance.now();
   const resumed = flags.resume === undefined ? undefined : openRun(flags.resume, { allowUnfinished: true });
-  const settings = resumed === undefined ? trainSettings(flags) : storedSettings(resumed);
-  const dir = flags.resume ?? flags.out ?? `runs/${settings.config.task}`;
+  const settings = resumed === undefined ? await trainSettings(flags) : await storedSettings(resumed);
+  const dir = flags.resume ?? flags.out ?? `runs/${settings.file ? settings.tasks[0]!.name : settings.config.task}`;
   await interruptible(out, async (signal) => {
     const opened = await openEngine(flags, out);
     const profiler = flags.profile ? new Profiler(opened) : undefined;
@@ -136,6 +143,8 @@ async function run(flags: Flags, out: Output): Promise<void> {
     try {
       const data = new TrainingData(settings.config, settings.tasks);
       const job: Job = { ...settings, dir, data, engine, profiler, out, started };
+      if (settings.file) for (const task of settings.tasks) checkTask(data.pairs(task));
+      tellGivenPairs(job);
       checkSizes(job);
       await breathe(signal);
       if (resumed === undefined) {
@@ -143,7 +152,8 @@ async function run(flags: Flags, out: Output): Promise<void> {
         const model = initialModel(engine, data);
         await breathe(signal);
         ensureWritableDir(path.dirname(path.resolve(dir)));
-        const writer = createRun(dir, { config: settings.config, env, force: flags.force ?? false });
+        const { config, file } = settings;
+        const writer = createRun(dir, { config, env, force: flags.force ?? false, ...(file && { task: file }) });
         await work(job, model, writer, signal);
       } else {
         tellOtherEngine(readEnv(resumed).engine, engine, out);
@@ -175,10 +185,20 @@ function checkSizes({ config, data, tasks, out }: Job): void {
   checkMemory({ name: "Training", estimate, lower }, (text) => out.notice(text));
 }
 
+/** Pairs say nothing of the text that teaches them. */
+function tellGivenPairs({ tasks, config, out }: Job): void {
+  const given = tasks.find((task) => task.pairs);
+  if (given === undefined) return;
+  out.notice(
+    `the model learns from the corpus (profile ${config.data.profile}), not from the pairs of ${given.name}: ` +
+      "it can learn them only if the corpus holds what they ask for",
+  );
+}
+
 /** What an unfinished run was started with. */
-function storedSettings(run: Run): TrainSettings {
+async function storedSettings(run: Run): Promise<TrainSettings> {
   const config = resolveTrainConfig([run.config as TrainOverrides]);
-  return { config, tasks: findTasks(config.task) };
+  return { config, tasks: await tasksOf(run, config.task) };
 }
 
 /** Engines and instruction sets round differently. */
