@@ -2,7 +2,7 @@
  * The settings of a training run from a command line: defaults, the preset of the tasks, --config, --set, flags; later
  * ones win. Everything is checked before anything is written.
  */
-import type { TaskSpec } from "../data/task.ts";
+import type { TaskLoss, TaskSpec } from "../data/task.ts";
 import { RUN_FORMAT } from "../runs/layout.ts";
 import { resolveTrainConfig, settingKeys, type TrainConfig, type TrainOverrides } from "../train/config.ts";
 import { presetOf } from "../train/presets.ts";
@@ -14,6 +14,7 @@ import { type TaskSource, taskSource } from "./task-source.ts";
 
 export interface ConfigFlags {
   readonly task?: string;
+  readonly taskLoss?: TaskLoss;
   readonly config?: string;
   readonly set?: readonly string[];
   readonly seed?: number;
@@ -87,9 +88,9 @@ function parseValue(text: string): unknown {
   }
 }
 
-function flagSettings({ task, seed, ...flags }: ConfigFlags): TrainOverrides {
+function flagSettings({ task, taskLoss, seed, ...flags }: ConfigFlags): TrainOverrides {
   const { steps, density, denseGradEvery } = flags;
   const given = Object.entries({ steps, density, denseGradEvery }).filter(([, value]) => value !== undefined);
   const training = Object.fromEntries(given);
-  return { ...(task === undefined ? {} : { task }), ...(seed === undefined ? {} : { seed }), training };
+  return { ...(task && { task }), ...(taskLoss && { taskLoss }), ...(seed === undefined ? {} : { seed }), training };
 }

@@ -102,7 +102,7 @@ it.each([
   [
     "token.jsonl",
     pairs(60).replace(/"\)\\n(?=\W)/g, "two words"),
-    /Task token \(.*token\.jsonl, line \d+\): the completion "\\\\two words" is not one token but /,
+    /Task token \(.*token\.jsonl, line \d+\): the completion "\\two words" is not one token but /,
   ],
 ])("refuses %s", async (name, text, message) => {
   const error = await check(write(name, text)).then(

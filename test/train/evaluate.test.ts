@@ -42,7 +42,7 @@ describe("evaluation in pieces", () => {
   it("has the scores of all pairs", () => {
     const pairs = data.pairs(tasks[0]!).pairs("val", 9);
     const whole = pairMetrics(model, pairs, data.tokenizer);
-    const small = pairMetrics(model, pairs, data.tokenizer, 250);
+    const small = pairMetrics(model, pairs, data.tokenizer, { most: 250 });
     expect(small.taskLoss).toBeCloseTo(whole.taskLoss, 5);
     expect(small.fullLoss).toBeCloseTo(whole.fullLoss, 5);
     expect(small).toMatchObject({ accuracy: whole.accuracy, pairAccuracy: whole.pairAccuracy, pairs: 9 });

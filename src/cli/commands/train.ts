@@ -24,6 +24,7 @@ import { trainingMemory } from "../../train/memory.ts";
 import { DENSE_ABOVE } from "../../train/step.ts";
 import {
   type EvalEvent,
+  evaluationPlan,
   initialModel,
   promptTokens,
   type ResumePoint,
@@ -39,7 +40,7 @@ import { ensureWritableDir } from "../../util/files.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
 import { checkMemory, PROBED_PAIRS } from "../memory.ts";
-import { collect, jsonOption, realNumber, wholeNumber } from "../options.ts";
+import { collect, jsonOption, realNumber, taskLossOption, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { fraction, nats, plural } from "../render.ts";
@@ -64,6 +65,7 @@ export function register(command: Command, out: Output): void {
         "task, group of tasks or all (`sparse tasks` lists them), or a file: a task as TypeScript or JavaScript, or pairs as .jsonl",
       ),
     )
+    .addOption(taskLossOption())
     .addOption(new Option("--out <dir>", "run directory (default: runs/<task>)"))
     .addOption(
       new Option("--seed <n>", `seed of corpus, pairs and weights (default: ${seed})`).argParser(wholeNumber("--seed")),
@@ -98,7 +100,7 @@ export function register(command: Command, out: Output): void {
     .addOption(new Option("--force", "replace the run that is there"))
     .addOption(
       new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([
-        ...["task", "out", "config", "set", "seed", "steps", "density", "denseGradEvery", "force"],
+        ...["task", "taskLoss", "out", "config", "set", "seed", "steps", "density", "denseGradEvery", "force"],
       ]),
     )
     .addHelpText("after", `${EXAMPLES}\n\n${settingsHelp()}`)
@@ -213,9 +215,11 @@ function tellOtherEngine(before: unknown, { info }: Engine, out: Output): void {
 /** Trains, writes everything, and closes the run whatever happens. */
 async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSignal, from?: Checkpoint): Promise<void> {
   const { dir, data, engine, profiler, out, config, started } = job;
-  const { every, evalEvery } = config.logging;
+  const { every } = config.logging;
   const pace = new Pace();
-  const log = new TrainLog(out, pace, evalEvery);
+  const tasks = job.tasks.length;
+  const log = new TrainLog(out, pace, { evalEvery: evaluationPlan(config, tasks).every, tasks });
+  let scoring = 0;
   try {
     if (from === undefined) writer.tokenizer(JSON.parse(tokenizerToJson(data.tokenizer)) as object);
     else writeMoments(model, from.moments);
@@ -240,6 +244,7 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
           log.step(event);
           break;
         case "eval":
+          scoring += performance.now() - asked;
           writer.log(evalRow(event));
           out.event(event);
           log.eval(event);
@@ -271,7 +276,7 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
     writer.finish();
     const seconds = (performance.now() - started) / 1000;
     if (profiler && laps.steps > 0) tellProfile(laps.report(), out);
-    finish(job, report, { tokensPerSecond: pace.tokensPerSecond, seconds });
+    finish(job, report, { tokensPerSecond: pace.tokensPerSecond, evalSeconds: scoring / 1000, seconds });
   } finally {
     writer.close();
     out.clear();
@@ -309,15 +314,22 @@ function stepRow({ step, loss, lr, density, gradRms, tokens }: StepEvent) {
   return { step, loss, lr, density, gradRms, tokens };
 }
 
-function evalRow({ step, valLoss, tasks }: EvalEvent) {
-  const scores = Object.entries(tasks).flatMap(([name, { taskLoss, pairAccuracy }]) => [
+function evalRow({ step, valLoss, tasks, decisions }: EvalEvent) {
+  const scores = Object.entries(tasks).flatMap(([name, { taskLoss, fullLoss, accuracy, pairAccuracy }]) => [
     [`taskLoss/${name}`, taskLoss],
+    [`fullLoss/${name}`, fullLoss],
+    [`accuracy/${name}`, accuracy],
     [`pairAccuracy/${name}`, pairAccuracy],
+    ...(decisions[name] ? [[`decisionAccuracy/${name}`, decisions[name].accuracy]] : []),
   ]);
   return { step, valLoss, ...(Object.fromEntries(scores) as Record<string, number>) };
 }
 
-function finish(job: Job, report: TrainReport, time: { tokensPerSecond: number; seconds: number }): void {
+function finish(
+  job: Job,
+  report: TrainReport,
+  time: { tokensPerSecond: number; evalSeconds: number; seconds: number },
+): void {
   const { dir, engine, out } = job;
   const scores = Object.values(report.tasks);
   const { density, nonzeros: l0 } = report.weights;
@@ -325,7 +337,8 @@ function finish(job: Job, report: TrainReport, time: { tokensPerSecond: number; 
   out.line();
   out.line(reportText(report, out.style));
   out.line();
-  out.line(`Trained in ${time.seconds.toFixed(1)} s into ${dir}`);
+  const { seconds, evalSeconds } = time;
+  out.line(`Trained in ${seconds.toFixed(1)} s (${evalSeconds.toFixed(1)} s of it in evaluations) into ${dir}`);
   if (failure === undefined) out.line(`Next: ${out.style.bold(`circuit extract ${dir}`)}`);
   out.done(
     {
