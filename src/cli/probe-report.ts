@@ -13,19 +13,24 @@ const BAND = 1.96;
 
 type SideName = "pos" | "neg";
 
+/** Control characters as escapes. */
+function visible(text: string): string {
+  return `\`${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"')}\``;
+}
+
 /** What the axis is: the probability of the first side's completion. */
 function quantity({ completions }: ProbeCurve): string {
-  return completions ? `P(${JSON.stringify(completions[0])})` : "P(completion of the first side)";
+  return completions ? `P(${visible(completions[0])})` : "P(completion of the first side)";
 }
 
 function sideName({ completions }: ProbeCurve, side: SideName): string {
   const [first, second] = completions ?? [];
   const target = side === "pos" ? first : second;
-  if (target !== undefined) return `prompts to complete with ${JSON.stringify(target)}`;
+  if (target !== undefined) return `prompts to complete with ${visible(target)}`;
   return side === "pos" ? "prompts of the first side" : "prompts of the second side";
 }
 
-export function probeFigure(curve: ProbeCurve, run: string): Figure {
+function probeFigure(curve: ProbeCurve, run: string): Figure {
   const series = (point: (side: ProbeSide) => Omit<Point, "x">) =>
     (["pos", "neg"] as const).map((side) => ({
       name: sideName(curve, side),

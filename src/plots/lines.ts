@@ -14,18 +14,18 @@ export interface Point {
   readonly high?: number;
 }
 
-export interface Series {
+interface Series {
   readonly name: string;
   readonly points: readonly Point[];
 }
 
 /** A labelled place on an axis. */
-export interface Tick {
+interface Tick {
   readonly at: number;
   readonly label: string;
 }
 
-export interface Axis {
+interface Axis {
   /** With the unit. */
   readonly label: string;
   readonly log?: boolean;
@@ -55,6 +55,8 @@ export interface Figure {
 
 const WIDTH = 270;
 const HEIGHT = 200;
+/** Ratio of the ends of a logarithmic axis, at least. */
+const LEAST_SPAN = 8;
 /** Of an axis's label. */
 const LINE_CHARACTERS = 42;
 const DASHES = [
@@ -82,7 +84,9 @@ function panelSpec({ title, x, y, top, series, level }: Panel, names: readonly s
   const bottom = { field: "x", ...placed(x), title: wrap(x.label), axis: axisOf(x) };
   // Each layer has an axis of its own where there is one at the top too: then only the first draws it.
   const across = top === undefined ? bottom : { ...bottom, axis: null };
-  const up = (field: string) => ({ field, ...placed(y, true), title: y.label, axis: axisOf(y) });
+  const heights = series.flatMap(({ points }) => points.map((point) => point.y));
+  const upright = placed(y.log ? { domain: logDomain(heights), ...y } : y, true);
+  const up = (field: string) => ({ field, ...upright, title: y.label, axis: axisOf(y) });
   const dashes = names.map((_, i) => DASHES[i % DASHES.length]!);
   const lines = {
     mark: { type: "line", strokeWidth: 1.8 },
@@ -140,10 +144,18 @@ function wrap(text: string): string[] {
   return lines;
 }
 
-/** `nice` ends the axis at ticks. */
+/** Around the data, and wide enough that what hardly changes looks like it. */
+function logDomain(values: readonly number[]): [low: number, high: number] {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const margin = Math.max(1.15, Math.sqrt((LEAST_SPAN * least) / most));
+  return [least / margin, most * margin];
+}
+
+/** `nice` ends a linear axis at ticks; without, there is room beside the first and last point. */
 function placed({ log = false, domain }: Axis, nice = false): object {
-  const range = log ? {} : { zero: false, ...(nice ? {} : { padding: 8 }) };
-  return { type: "quantitative", scale: { type: log ? "log" : "linear", nice, ...range, ...(domain && { domain }) } };
+  const range = log ? { nice: false } : { nice, zero: false };
+  const rest = { ...(nice ? {} : { padding: 8 }), ...(domain && { domain }) };
+  return { type: "quantitative", scale: { type: log ? "log" : "linear", ...range, ...rest } };
 }
 
 /** Round numbers in short form where no ticks are given: `0.05`, `500`, `20k`, `1.5M`. */

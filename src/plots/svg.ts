@@ -14,7 +14,7 @@
 import type { View } from "vega";
 import type { Config, TopLevelSpec } from "vega-lite";
 
-export const INK = "#1a1a1a";
+const INK = "#1a1a1a";
 export const SIDE = "#5c5c5c";
 const GRID = "#e4e4e4";
 
@@ -56,10 +56,17 @@ export async function renderSvg(spec: TopLevelSpec): Promise<string> {
   const view: View = new vega.View(vega.parse(compiled.spec), { renderer: "none" });
   view.logger().level(vega.Error);
   try {
-    return `${await view.toSVG()}\n`;
+    return `${rounded(await view.toSVG())}\n`;
   } finally {
     view.finalize();
   }
+}
+
+/** Places to a hundredth of a pixel. */
+function rounded(svg: string): string {
+  return svg.replace(/ (?:transform|d|[xy]2)="[^"]*"/g, (attribute) =>
+    attribute.replace(/-?\d+\.\d{3,}/g, (number) => String(Math.round(100 * Number(number)) / 100 || 0)),
+  );
 }
 
 interface TextMetrics {

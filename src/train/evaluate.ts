@@ -54,7 +54,7 @@ export function heldOutLoss(model: Model, text: CorpusBatch, batch: number): num
 }
 
 /** How often the model chooses right of two where programs decide what a task asks. */
-export interface DecisionMetrics {
+interface DecisionMetrics {
   readonly accuracy: number;
   readonly decisions: number;
 }
