@@ -111,7 +111,7 @@ const COMMANDS: Record<Command, (options: Options) => Promise<void>> = {
       if (options.json) printLines([point]);
     }
     if (!options.json) print(scalingTable(points));
-    for (const file of drawScaling(points, options.out)) say(`wrote ${file}`);
+    for (const file of await drawScaling(points, options.out)) say(`wrote ${file}`);
   },
   limits: async (options) => {
     say(machine());

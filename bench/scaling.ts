@@ -3,14 +3,15 @@
  * width; exact, and with the gradients of zero weights in every n-th step only. All else is as in case S.
  */
 import * as path from "node:path";
-import { plural } from "../src/cli/render.ts";
+import { plural, short } from "../src/cli/render.ts";
 import { paramSpecs, shapeSize } from "../src/model/names.ts";
+import { type Figure, lineSpec, type Panel } from "../src/plots/lines.ts";
+import { renderSvg } from "../src/plots/svg.ts";
 import { ensureWritableDir, writeFileAtomic } from "../src/util/files.ts";
 import { alternate, type Timing, timingOf } from "./alternate.ts";
 import { type Case, findCase, released } from "./cases.ts";
 import { cycleOf, type Mode, modesAt } from "./mode.ts";
 import type { Options } from "./options.ts";
-import { type Figure, figureSvg, type Panel, tickLabel } from "./plot.ts";
 import { densityText } from "./render.ts";
 import { startOurs } from "./sides.ts";
 
@@ -87,7 +88,7 @@ function panels(
   const panel = (title: string, label: string, y: (p: ScalingPoint) => number): Panel => ({
     title,
     ...axis,
-    y: { label },
+    y: { label, log: true },
     series: modes.map((mode) => ({
       name: nameOf(mode),
       points: points
@@ -110,7 +111,7 @@ export function scalingFigures(points: readonly ScalingPoint[]): Map<string, Fig
   const byDensity = points.filter((p) => p.series === "density");
   const byWidth = points.filter((p) => p.series === "width");
   const once = (some: readonly ScalingPoint[]) => some.filter((p) => p.mode === some[0]!.mode);
-  const nonzeros = { x: { label: "nonzero weights" } };
+  const nonzeros = { x: { label: "nonzero weights", log: true } };
   const top = {
     label: "density",
     ticks: once(byDensity)
@@ -118,19 +119,19 @@ export function scalingFigures(points: readonly ScalingPoint[]): Map<string, Fig
       .map((p) => ({ at: p.nonzeros, label: densityText(p.density) })),
   };
   const widths = {
-    x: { label: "width D", ticks: once(byWidth).map((p) => ({ at: p.width, label: String(p.width) })) },
+    x: { label: "width D", log: true, ticks: once(byWidth).map((p) => ({ at: p.width, label: String(p.width) })) },
     top: {
       label: "density",
       ticks: once(byWidth).map((p) => ({ at: p.width, label: `1/${Math.round(1 / p.density)}` })),
     },
   };
-  const fixed = tickLabel(once(byWidth)[0]!.nonzeros);
+  const fixed = short(once(byWidth)[0]!.nonzeros);
   return new Map([
     [
       "scaling-nonzeros.svg",
       {
         title: `Cost of a step against nonzero weights, width ${WIDTH}`,
-        subtitle: how,
+        caption: [how],
         panels: panels(byDensity, (p) => p.nonzeros, { ...nonzeros, top }),
       },
     ],
@@ -138,7 +139,7 @@ export function scalingFigures(points: readonly ScalingPoint[]): Map<string, Fig
       "scaling-width.svg",
       {
         title: `Cost of a step against width, ${fixed} nonzero weights`,
-        subtitle: how,
+        caption: [how],
         panels: panels(byWidth, (p) => p.width, widths),
       },
     ],
@@ -146,11 +147,13 @@ export function scalingFigures(points: readonly ScalingPoint[]): Map<string, Fig
 }
 
 /** Writes the plots into a folder and returns their paths. */
-export function drawScaling(points: readonly ScalingPoint[], folder: string): string[] {
+export async function drawScaling(points: readonly ScalingPoint[], folder: string): Promise<string[]> {
   ensureWritableDir(folder);
-  return [...scalingFigures(points)].map(([name, figure]) => {
+  const files: string[] = [];
+  for (const [name, figure] of scalingFigures(points)) {
     const file = path.join(folder, name);
-    writeFileAtomic(file, figureSvg(figure));
-    return file;
-  });
+    writeFileAtomic(file, await renderSvg(lineSpec(figure)));
+    files.push(file);
+  }
+  return files;
 }

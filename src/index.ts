@@ -6,16 +6,20 @@ export { parseCircuit, readCircuit, serializeCircuit } from "./circuits/file.ts"
 export { type CircuitGraph, circuitGraph } from "./circuits/graph.ts";
 export type { Circuit, CircuitEdge, CircuitLink, CircuitNode } from "./circuits/schema.ts";
 export { circuitTable } from "./circuits/table.ts";
+export { checkTask } from "./data/check-task.ts";
 export { type BatchMark, CorpusStream, type DocumentSource, proceduralSource } from "./data/corpus.ts";
 export { type GrammarOptions, grammarOptions, PROFILES } from "./data/grammar.ts";
+export { pairListTask } from "./data/pair-list.ts";
 export { batchPairs, type PairBatch, PairSource } from "./data/pairs.ts";
 export {
   type ContrastPair,
+  type Draft,
   defineTask,
   drawName,
   drawNames,
   type EncodedPair,
   type Probe,
+  type Side,
   type TaskEnv,
   type TaskSpec,
 } from "./data/task.ts";
@@ -33,6 +37,8 @@ export { Model } from "./model/model.ts";
 export { initParams, type ParamSpec, paramSpecs } from "./model/names.ts";
 export type { Params, StoredModel } from "./model/params.ts";
 export { type NodeId, type NodeRef, nodeCount, nodeId, parseNodeId, type Site, siteSpecs } from "./model/sites.ts";
+export { type Figure, lineSpec } from "./plots/lines.ts";
+export { renderSvg } from "./plots/svg.ts";
 export { CircuitEvaluator, type Evaluator, type Score } from "./prune/evaluator.ts";
 export { type Extraction, type ExtractOptions, Extractor, type Pairs } from "./prune/extract.ts";
 export { LearnedMasks, type MaskConfig, PAPER_MASKS } from "./prune/learned-masks.ts";
@@ -40,7 +46,8 @@ export { MaskedModel } from "./prune/masked-model.ts";
 export { meanActivations } from "./prune/means.ts";
 export { loadModel, openRun, type Run } from "./runs/open.ts";
 export { resolveTrainConfig, TRAIN_DEFAULTS, type TrainConfig, type TrainOverrides } from "./train/config.ts";
-export { type PairMetrics, pairMetrics } from "./train/evaluate.ts";
+export { type PairMetrics, pairMetrics, type TextMetrics, textMetrics } from "./train/evaluate.ts";
+export { type ProbeCurve, probeCurve } from "./train/probes.ts";
 export { densityAt, lrAt, type Schedule } from "./train/schedule.ts";
 export { type StepConfig, Stepper, type StepResult } from "./train/step.ts";
 export { initialModel, type TrainEvent, TrainingData, type TrainReport, train } from "./train/trainer.ts";

@@ -36,6 +36,10 @@ function looseCircuit(place: string): StoredCircuit | undefined {
   return { task: circuit.task.name, dir: path.dirname(file), circuit };
 }
 
+function namesOf(typed: string): string[] {
+  return findTasks(typed).map((task) => task.name);
+}
+
 /** The run's circuits: those of a task or group, or all of them. Throws an input error when one is not there. */
 export function openCircuits(run: string, typed: string | undefined): StoredCircuit[] {
   const loose = looseCircuit(run);
@@ -45,7 +49,8 @@ export function openCircuits(run: string, typed: string | undefined): StoredCirc
   if (there.length === 0) {
     throw inputError("circuit-missing", `${run} has no circuit yet`, `Find it with \`circuit extract ${run}\`.`);
   }
-  const wanted = typed === undefined ? there : findTasks(typed).map((task) => task.name);
+  // By its own name first: a task of the user's own is in no registry.
+  const wanted = typed === undefined ? there : there.includes(typed) ? [typed] : namesOf(typed);
   const missing = wanted.find((task) => !there.includes(task));
   if (missing !== undefined) {
     throw inputError(

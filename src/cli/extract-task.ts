@@ -4,7 +4,6 @@ import { connectedNodes } from "../circuits/connect.ts";
 import { circuitEdges } from "../circuits/edges.ts";
 import { readCircuit, serializeCircuit } from "../circuits/file.ts";
 import type { Circuit } from "../circuits/schema.ts";
-import { SPLIT_SIZE } from "../data/pairs.ts";
 import type { TaskSpec } from "../data/task.ts";
 import type { Model } from "../model/model.ts";
 import { nodeCount } from "../model/sites.ts";
@@ -65,9 +64,9 @@ export async function extractTask(job: TaskJob): Promise<Outcome> {
   const started = performance.now();
   const { trained, task, target, model, out } = job;
   const source = trained.data.pairs(task);
-  const [val, test] = [source.batch("val", SPLIT_SIZE.val), source.batch("test", SPLIT_SIZE.test)];
+  const [val, test] = [source.batch("val", source.size("val")), source.batch("test", source.size("test"))];
   const pairsOf = (seed: number): Pairs => ({
-    train: source.batch("train", TRAIN_PAIRS, "base", seed * TRAIN_PAIRS),
+    train: source.batch("train", Math.min(TRAIN_PAIRS, source.size("train")), "base", seed * TRAIN_PAIRS),
     val,
     test,
   });

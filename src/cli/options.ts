@@ -1,5 +1,6 @@
 /** Options that several commands share, and the parsing of their values. */
 import { type Command, Option } from "commander";
+import { TASK_LOSSES } from "../data/task.ts";
 import { inputError } from "../util/errors.ts";
 import { nearest } from "../util/nearest.ts";
 
@@ -43,6 +44,14 @@ export function oneOf<T extends string>(flag: string, names: readonly T[]): (tex
       `Did you mean ${nearest(text, names)}?`,
     );
   };
+}
+
+/** `--task-loss`, for every task of a run. */
+export function taskLossOption(): Option {
+  return new Option(
+    "--task-loss <kind>",
+    "what task losses are over: pair, the two candidates, or target-or-not, the whole vocabulary (default: the task's)",
+  ).argParser(oneOf("--task-loss", TASK_LOSSES));
 }
 
 /** The parser of an option that may be given several times. */

@@ -1,6 +1,6 @@
 /**
  * Where a command's output goes. Results and the log of a job are lines on stdout; notices, errors and the live status
- * line are on stderr. With --json stdout holds one JSON object a line and nothing else, the last one `done` (or `error`,
+ * lines are on stderr. With --json stdout holds one JSON object a line and nothing else, the last one `done` (or `error`,
  * when the command could not be done), and stderr holds errors only.
  */
 import type { SparseError } from "../util/errors.ts";
@@ -11,6 +11,7 @@ export interface Sink {
   write(text: string): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 }
 
 export interface OutputOptions {
@@ -20,7 +21,7 @@ export interface OutputOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Between two drawings of the status line. */
+/** Between two drawings of the status lines. */
 const LIVE_EVERY_MS = 100;
 
 export class Output {
@@ -35,7 +36,8 @@ export class Output {
   private readonly stderr: Sink;
   private readonly errorStyle: Style;
   private readonly debug: boolean;
-  private drawn = false;
+  /** Status lines on the screen. */
+  private drawn = 0;
   private drawnAt = Number.NEGATIVE_INFINITY;
 
   constructor({ json, stdout, stderr, env }: OutputOptions) {
@@ -69,19 +71,26 @@ export class Output {
     this.stderr.write(`${this.errorStyle.yellow("note:")} ${text}\n`);
   }
 
-  /** Rewrites the status line, on a terminal only, and not more often than the eye needs. */
+  /** Rewrites the status lines, the last of them where the terminal is low; not more often than the eye needs. */
   live(text: string): void {
     const now = performance.now();
     if (!this.isLive || now - this.drawnAt < LIVE_EVERY_MS) return;
-    this.stderr.write(`\r\u001b[K${clip(text, (this.stderr.columns || 80) - 1)}`);
-    this.drawn = true;
+    const { columns, rows } = this.stderr;
+    const lines = text.split("\n").slice(1 - (rows || 24));
+    this.stderr.write(this.erasing() + lines.map((line) => clip(line, (columns || 80) - 1)).join("\n"));
+    this.drawn = lines.length;
     this.drawnAt = now;
   }
 
-  /** Removes the status line. */
+  /** To the start of the status lines, with nothing after it. */
+  private erasing(): string {
+    return this.drawn > 1 ? `\r\u001b[${this.drawn - 1}A\u001b[J` : "\r\u001b[K";
+  }
+
+  /** Removes the status lines. */
   clear(): void {
-    if (this.drawn) this.stderr.write("\r\u001b[K");
-    this.drawn = false;
+    if (this.drawn > 0) this.stderr.write(this.erasing());
+    this.drawn = 0;
     this.drawnAt = Number.NEGATIVE_INFINITY;
   }
 

@@ -2,8 +2,7 @@
  * The settings of a training run from a command line: defaults, the preset of the tasks, --config, --set, flags; later
  * ones win. Everything is checked before anything is written.
  */
-import { findTasks } from "../../tasks/index.ts";
-import type { TaskSpec } from "../data/task.ts";
+import type { TaskLoss, TaskSpec } from "../data/task.ts";
 import { RUN_FORMAT } from "../runs/layout.ts";
 import { resolveTrainConfig, settingKeys, type TrainConfig, type TrainOverrides } from "../train/config.ts";
 import { presetOf } from "../train/presets.ts";
@@ -11,9 +10,11 @@ import { inputError } from "../util/errors.ts";
 import { readJsonObject } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
 import { parseNumber } from "./options.ts";
+import { type TaskSource, taskSource } from "./task-source.ts";
 
 export interface ConfigFlags {
   readonly task?: string;
+  readonly taskLoss?: TaskLoss;
   readonly config?: string;
   readonly set?: readonly string[];
   readonly seed?: number;
@@ -22,13 +23,12 @@ export interface ConfigFlags {
   readonly denseGradEvery?: number;
 }
 
-export interface TrainSettings {
+export interface TrainSettings extends TaskSource {
   readonly config: TrainConfig;
-  readonly tasks: readonly TaskSpec[];
 }
 
 /** @throws inputError for anything that is not a setting, names it or gives its value wrong. */
-export function trainSettings(flags: ConfigFlags): TrainSettings {
+export async function trainSettings(flags: ConfigFlags): Promise<TrainSettings> {
   const own = [flags.config === undefined ? {} : readSettings(flags.config), ...(flags.set ?? []).map(parseSetting)];
   const top = flagSettings(flags);
   const task = [...own, top].reduce<unknown>((found, layer) => layer.task ?? found, undefined);
@@ -39,8 +39,14 @@ export function trainSettings(flags: ConfigFlags): TrainSettings {
       "Name one, such as --task quotes; `sparse tasks` lists them.",
     );
   }
-  const tasks = findTasks(task);
-  return { config: resolveTrainConfig([presetOf(tasks), ...own, top]), tasks };
+  const source = await taskSource(task);
+  return { ...source, config: resolveTrainConfig([presetOf(source.tasks), focusOf(source), ...own, top]) };
+}
+
+/** The corpus that the user's own task asks for. */
+function focusOf({ tasks, file }: TaskSource): TrainOverrides {
+  const weights = Object.assign({}, ...tasks.map((task) => task.focus)) as TaskSpec["focus"];
+  return file === undefined || Object.keys(weights).length === 0 ? {} : { data: { weights } };
 }
 
 /** A settings file: nested like the configuration; the config.json of a run serves too. */
@@ -82,9 +88,9 @@ function parseValue(text: string): unknown {
   }
 }
 
-function flagSettings({ task, seed, ...flags }: ConfigFlags): TrainOverrides {
+function flagSettings({ task, taskLoss, seed, ...flags }: ConfigFlags): TrainOverrides {
   const { steps, density, denseGradEvery } = flags;
   const given = Object.entries({ steps, density, denseGradEvery }).filter(([, value]) => value !== undefined);
   const training = Object.fromEntries(given);
-  return { ...(task === undefined ? {} : { task }), ...(seed === undefined ? {} : { seed }), training };
+  return { ...(task && { task }), ...(taskLoss && { taskLoss }), ...(seed === undefined ? {} : { seed }), training };
 }

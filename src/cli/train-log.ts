@@ -5,12 +5,12 @@ import type { ProfileReport } from "../engine/profile.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { SITES } from "../model/sites.ts";
 import type { TrainConfig } from "../train/config.ts";
-import { isLearned, type PairMetrics } from "../train/evaluate.ts";
+import { isLearned } from "../train/evaluate.ts";
 import type { SiteStatistics, WeightSparsity } from "../train/statistics.ts";
 import type { EvalEvent, StepEvent, TrainReport } from "../train/trainer.ts";
 import { describeEngine } from "./engine.ts";
 import type { Output } from "./output.ts";
-import { clock, count, fraction, nats, pad, percent, plural, type Style, short, table } from "./render.ts";
+import { clock, count, fraction, nats, pad, percent, plural, type Style, short, styleOf, table } from "./render.ts";
 
 export interface RunFacts {
   readonly dir: string;
@@ -63,29 +63,40 @@ export class Pace {
   }
 }
 
-const LOG_COLUMNS: readonly (readonly [title: string, width: number])[] = [
-  ["step", 7],
-  ["loss", 7],
-  ["held-out", 8],
-  ["task loss", 9],
-  ["pair acc.", 9],
-  ["density", 8],
-  ["tokens/s", 8],
-  ["left", 7],
-];
+/** `tasks` learned of all is said when there are several. */
+function logColumns(tasks: number): readonly (readonly [title: string, width: number])[] {
+  return [
+    ["step", 7],
+    ["loss", 7],
+    ["held-out", 8],
+    ["task loss", 9],
+    ["pair acc.", 9],
+    ...(tasks > 1 ? ([["learned", 7]] as const) : []),
+    ["decisions", 9],
+    ["density", 8],
+    ["tokens/s", 8],
+    ["left", 7],
+  ];
+}
 
-/** A row for each evaluation, and on a terminal a line for the step at hand; without evaluations a row each tenth. */
+/**
+ * A row for each evaluation; without evaluations a row each tenth. On a terminal the step at hand below, under a table of
+ * the tasks when there are several.
+ */
 export class TrainLog {
   private readonly out: Output;
   private readonly pace: Pace;
   private readonly evalEvery: number;
+  private readonly columns: ReturnType<typeof logColumns>;
   private last: StepEvent | undefined;
+  private tasks = "";
   private started = false;
 
-  constructor(out: Output, pace: Pace, evalEvery: number) {
+  constructor(out: Output, pace: Pace, { evalEvery, tasks }: { readonly evalEvery: number; readonly tasks: number }) {
     this.out = out;
     this.pace = pace;
     this.evalEvery = evalEvery;
+    this.columns = logColumns(tasks);
   }
 
   step(event: StepEvent): void {
@@ -100,38 +111,52 @@ export class TrainLog {
     }
     const left = clock(this.pace.secondsLeft(steps - step));
     this.out.live(
-      `step ${step}/${steps}  ${percent(step / steps)}  loss ${nats(loss)}  density ${density.toFixed(4)}  ` +
+      `${this.tasks}step ${step}/${steps}  ${percent(step / steps)}  loss ${nats(loss)}  density ${density.toFixed(4)}  ` +
         `${short(this.pace.tokensPerSecond)} tokens/s  ${left} left`,
     );
   }
 
   eval(event: EvalEvent): void {
+    // Plain, as what is drawn is cut to the width of the terminal.
+    if (Object.keys(event.tasks).length > 1) this.tasks = `\n${taskTable(event, styleOf(false))}\n\n`;
     if (this.last !== undefined) this.row(this.last, event);
   }
 
   private row({ step, steps, loss, density }: StepEvent, evaluation?: EvalEvent): void {
-    const scores = evaluation === undefined ? undefined : Object.values(evaluation.tasks);
+    const left = clock(this.pace.secondsLeft(steps - step));
     const cells = [
       count(step),
       nats(loss),
-      evaluation === undefined ? "" : nats(evaluation.valLoss),
-      scores === undefined ? "" : nats(mean(scores.map((s) => s.taskLoss))),
-      scores === undefined ? "" : percent(mean(scores.map((s) => s.pairAccuracy))),
+      ...this.scores(evaluation),
       density.toFixed(4),
       short(this.pace.tokensPerSecond),
-      clock(this.pace.secondsLeft(steps - step)),
+      left,
     ];
     if (!this.started)
       this.print(
-        LOG_COLUMNS.map(([title]) => title),
+        this.columns.map(([title]) => title),
         this.out.style.dim,
       );
     this.started = true;
     this.print(cells);
   }
 
+  private scores(evaluation?: EvalEvent): string[] {
+    const several = this.columns.some(([title]) => title === "learned");
+    if (evaluation === undefined) return ["", "", "", ...(several ? [""] : []), ""];
+    const scores = Object.values(evaluation.tasks);
+    const decisions = Object.values(evaluation.decisions).map(({ accuracy }) => accuracy);
+    return [
+      nats(evaluation.valLoss),
+      nats(mean(scores.map((s) => s.taskLoss))),
+      percent(mean(scores.map((s) => s.pairAccuracy))),
+      ...(several ? [`${scores.filter(isLearned).length}/${scores.length}`] : []),
+      decisions.length > 0 ? percent(mean(decisions)) : "-",
+    ];
+  }
+
   private print(cells: readonly string[], paint: (line: string) => string = (line) => line): void {
-    this.out.line(paint(cells.map((cell, c) => pad(cell, LOG_COLUMNS[c]![1], "right")).join("  ")));
+    this.out.line(paint(cells.map((cell, c) => pad(cell, this.columns[c]![1], "right")).join("  ")));
   }
 }
 
@@ -142,8 +167,8 @@ export function mean(values: readonly number[]): number {
 /** The final report. */
 export function reportText(report: TrainReport, style: Style): string {
   return [
-    style.bold("Tasks, on pairs of the test split"),
-    taskTable(report.tasks, style),
+    `${style.bold("Tasks, on pairs of the test split")}; decisions on held-out text`,
+    taskTable(report, style),
     "",
     `Held-out loss ${style.bold(nats(report.valLoss))} nats a token`,
     "",
@@ -178,12 +203,14 @@ export function profileText({ steps, stepMs, jsMs, jsShare, ops }: ProfileReport
   return `${style.bold(`Time of a training step by kernel, each run by itself, mean of ${plural(steps, "step")}`)}\n${table(columns, rows, { style })}`;
 }
 
-function taskTable(tasks: Readonly<Record<string, PairMetrics>>, style: Style): string {
+/** Every task with its scores, learned or not. `decisions`: how often it is right where the corpus decides. */
+function taskTable({ tasks, decisions }: Pick<EvalEvent, "tasks" | "decisions">, style: Style): string {
   const columns = [
     { title: "task" },
     { title: "task loss", align: "right" },
     { title: "accuracy", align: "right" },
     { title: "pair accuracy", align: "right" },
+    { title: "decisions", align: "right" },
     { title: "" },
   ] as const;
   const rows = Object.entries(tasks).map(([name, scores]) => [
@@ -191,6 +218,7 @@ function taskTable(tasks: Readonly<Record<string, PairMetrics>>, style: Style): 
     nats(scores.taskLoss),
     percent(scores.accuracy),
     percent(scores.pairAccuracy),
+    decisions[name] === undefined ? "-" : percent(decisions[name].accuracy),
     isLearned(scores) ? style.green("learned") : style.red("not learned"),
   ]);
   return table(columns, rows, { style });

@@ -11,6 +11,7 @@ import { TrainingData } from "../train/trainer.ts";
 import { inputError } from "../util/errors.ts";
 import { readText } from "../util/files.ts";
 import { nearest } from "../util/nearest.ts";
+import { tasksOf } from "./task-source.ts";
 
 export interface TrainedRun {
   readonly run: Run;
@@ -23,11 +24,11 @@ export interface TrainedRun {
 }
 
 /** Opens a finished run. Throws an input error for one that is missing, unfinished, newer or damaged. */
-export function openTrainedRun(dir: string): TrainedRun {
+export async function openTrainedRun(dir: string): Promise<TrainedRun> {
   const run = openRun(dir);
   const config = resolveTrainConfig([run.config as TrainOverrides]);
   const tokenizer = tokenizerFromJson(readText(run.paths.tokenizer), run.paths.tokenizer);
-  const data = new TrainingData(config, findTasks(config.task), tokenizer);
+  const data = new TrainingData(config, await tasksOf(run, config.task), tokenizer);
   const model = loadModel(dir);
   if (model.config.vocabSize !== tokenizer.vocabSize) {
     throw inputError(
@@ -42,6 +43,8 @@ export function openTrainedRun(dir: string): TrainedRun {
 /** The run's tasks that a name stands for; all of them without one. Refuses tasks that the run was not trained for. */
 export function tasksOfRun({ run, data }: TrainedRun, typed: string | undefined): readonly TaskSpec[] {
   if (typed === undefined) return data.tasks;
+  const own = data.tasks.filter(({ name, group, aliases }) => [name, group, ...(aliases ?? [])].includes(typed));
+  if (own.length > 0) return own;
   const wanted = findTasks(typed);
   const known = new Set(data.tasks.map((task) => task.name));
   const missing = wanted.find((task) => !known.has(task.name));

@@ -27,7 +27,7 @@ export function minPromptTokens({ heldOutWindow }: TaskSpec): number {
   return heldOutWindow ?? CONTAMINATION_WINDOW;
 }
 
-/** Pairs of the finite splits; train is endless. */
+/** Pairs of the finite splits, where the task has as many; train is endless. */
 export const SPLIT_SIZE = { val: 512, test: 1024 } as const;
 
 /** Redraws of a draft whose lengths no padding evens out. */
@@ -55,6 +55,11 @@ export function taskEnv(tokenizer: Tokenizer): TaskEnv {
     }),
   );
   return { pools: pools as unknown as Pools, isSingle: (text) => tokenizer.isSingle(text) };
+}
+
+/** What errors call a pair. */
+export function pairName({ task, split, index, variant, where }: ContrastPair): string {
+  return `Task ${task} (${where ?? `${variant}, ${split} pair ${index}`})`;
 }
 
 /** The split that a pair belongs to, by its text: 8 in 10 train, 1 validation, 1 test. */
@@ -138,12 +143,27 @@ export class PairSource {
    */
   pair(split: Split, index: number, variant = "base"): ContrastPair {
     const draw = drawOf(this.spec, variant);
+    const place = { task: this.spec.name, split, index, variant };
+    if (this.spec.pairs !== undefined) {
+      const given = this.spec.pairs[split];
+      return { ...given[index % given.length]!, ...place };
+    }
     const rng = Rng.of(this.options.seed, this.spec.name, variant, split, index);
     for (let tries = 0; tries < SPLIT_TRIES; tries++) {
       const { pos, neg } = this.complete(rng, () => draw(rng, this.env));
-      if (splitOf({ pos, neg }) === split) return { pos, neg, task: this.spec.name, split, index, variant };
+      if (splitOf({ pos, neg }) === split) return { pos, neg, ...place };
     }
-    throw new Error(`internal error: ${SPLIT_TRIES} drafts of task ${this.spec.name} have the text of other splits`);
+    throw inputError(
+      "task-few-pairs",
+      `Task ${this.spec.name} (${variant}): none of ${SPLIT_TRIES} drafts belongs to the split ${split}`,
+      "The task has too few different pairs; let its drafts vary more.",
+    );
+  }
+
+  /** Pairs of a split before they repeat, at most those that are scored; endless for the training pairs of drafts. */
+  size(split: Split): number {
+    const most = split === "train" ? Number.POSITIVE_INFINITY : SPLIT_SIZE[split];
+    return Math.min(most, this.spec.pairs?.[split].length ?? most);
   }
 
   /** Preamble, padding line and prompts. */
@@ -219,13 +239,16 @@ export class PairSource {
     if (prompt.length >= contextLength) {
       throw inputError(
         "prompt-length",
-        `A prompt of task ${pair.task} (${pair.variant}) has ${prompt.length} tokens; ` +
+        `${pairName(pair)}: a prompt has ${prompt.length} tokens; ` +
           `a context of ${contextLength} holds ${contextLength - 1} and the completion`,
         "Use a model with a longer context, or leave this variant out.",
       );
     }
     const target = tokenizer.idOf(side.target);
-    if (target === undefined) throw this.badTarget(pair, side.target, "is not one token");
+    if (target === undefined) {
+      const parts = tokenizer.encode(side.target).map((id) => JSON.stringify(tokenizer.pieces[id]));
+      throw this.badTarget(pair, side.target, `is not one token but ${parts.join(" ")}`);
+    }
     // Read in its place: with what follows, the target must still be cut as the one token after the same prompt.
     const whole = tokenizer.encode(sideText(side), [tokenizer.eot]);
     if (whole[prompt.length] !== target || prompt.some((id, i) => whole[i] !== id)) {
@@ -237,9 +260,9 @@ export class PairSource {
   private badTarget(pair: ContrastPair, target: string, why: string): Error {
     return inputError(
       "task-target",
-      `Task ${pair.task} (${pair.variant}): the completion ${JSON.stringify(target)} ${why}, with the ` +
+      `${pairName(pair)}: the completion ${JSON.stringify(target)} ${why}, with the ` +
         `${this.tokenizer.kind} tokenizer of ${this.tokenizer.vocabSize} tokens`,
-      "Use a tokenizer trained with this task.",
+      "Use a tokenizer trained with this task, or a completion that it has as one token.",
     );
   }
 
@@ -253,13 +276,17 @@ export class PairSource {
     return batchPairs(this.pairs(split, count, variant, from), this.tokenizer);
   }
 
-  /** Every validation and test prompt of the variants: what the corpus must not contain. */
+  /**
+   * Every validation and test prompt of the variants: what the corpus must not contain. Prompts given by the user that
+   * are shorter than drafts ever are cannot be told apart from the corpus and are left out.
+   */
   *heldOutPrompts(variants: readonly string[] = ["base"]): Generator<Uint16Array> {
     for (const variant of variants) {
       for (const split of ["val", "test"] as const) {
-        for (const { pos, neg } of this.pairs(split, SPLIT_SIZE[split], variant)) {
-          yield pos;
-          yield neg;
+        for (const { pos, neg } of this.pairs(split, this.size(split), variant)) {
+          for (const prompt of [pos, neg]) {
+            if (this.spec.pairs === undefined || prompt.length >= minPromptTokens(this.spec)) yield prompt;
+          }
         }
       }
     }

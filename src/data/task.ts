@@ -9,7 +9,8 @@ import type { Rng } from "../util/rng.ts";
 import type { Pools } from "./grammar/names.ts";
 import type { StatementKind, Weights } from "./grammar.ts";
 
-export type Split = "train" | "val" | "test";
+export const SPLITS = ["train", "val", "test"] as const;
+export type Split = (typeof SPLITS)[number];
 
 /** One prompt; `prompt + target + tail` parses as Python. */
 export interface Side {
@@ -31,6 +32,8 @@ export interface Draft {
   readonly extra?: number;
   /** Names that the preamble must not bind, since the prompt is about them. */
   readonly avoid?: readonly string[];
+  /** File and line that it was read from, for errors. */
+  readonly where?: string;
 }
 
 export interface ContrastPair {
@@ -40,6 +43,7 @@ export interface ContrastPair {
   readonly split: Split;
   readonly index: number;
   readonly variant: string;
+  readonly where?: string;
 }
 
 /** Token ids; prompts start with the end-of-text token as begin marker. */
@@ -67,14 +71,18 @@ export interface Probe {
   readonly draw: (rng: Rng, env: TaskEnv, x: number) => Draft;
 }
 
+/** What a task loss is over: `pair` the two candidates only, `target-or-not` the whole vocabulary (train/evaluate.ts). */
+export const TASK_LOSSES = ["pair", "target-or-not"] as const;
+export type TaskLoss = (typeof TASK_LOSSES)[number];
+
 export interface TaskSpec {
   readonly name: string;
   readonly aliases?: readonly string[];
   readonly group: string;
   /** One line for `sparse tasks`. */
   readonly doc: string;
-  /** `pair`: the two candidates only. `target-or-not`: the whole vocabulary. Default `pair`. */
-  readonly loss?: "pair" | "target-or-not";
+  /** Default `pair`. */
+  readonly loss?: TaskLoss;
   /** Whether the prompts of a pair are padded to one length. Default true. */
   readonly sameLength?: boolean;
   /**
@@ -83,6 +91,8 @@ export interface TaskSpec {
    */
   readonly heldOutWindow?: number;
   readonly draft: Draw;
+  /** A closed collection in the place of drafts: taken as they are, without preamble or padding, and only `base`. */
+  readonly pairs?: Readonly<Record<Split, readonly Draft[]>>;
   /** Harder or held-out forms by name. Every task also has `base` (the draft) and `far` (3 to 6 more statements). */
   readonly variants?: Readonly<Record<string, Draw>>;
   readonly probes?: Readonly<Record<string, Probe>>;
@@ -133,7 +143,7 @@ export function defineTask(spec: TaskSpec): TaskSpec {
 
 /** `base`, `far` and the task's own variants. */
 export function variantNames(spec: TaskSpec): string[] {
-  return [...new Set(["base", "far", ...Object.keys(spec.variants ?? {})])];
+  return spec.pairs ? ["base"] : [...new Set(["base", "far", ...Object.keys(spec.variants ?? {})])];
 }
 
 /** The default sweep of each probe, as variants `<probe>@<x>`. */

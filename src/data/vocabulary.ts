@@ -9,7 +9,16 @@ import { POOLS } from "./grammar/names.ts";
 import { Grammar, type GrammarOptions } from "./grammar.ts";
 import { preambleGrammar } from "./pairs.ts";
 import { cutPieces } from "./pretokenize.ts";
-import { drawOf, probeVariants, sideText, type TaskEnv, type TaskSpec, variantNames } from "./task.ts";
+import {
+  type Draft,
+  drawOf,
+  probeVariants,
+  SPLITS,
+  sideText,
+  type TaskEnv,
+  type TaskSpec,
+  variantNames,
+} from "./task.ts";
 import { closedTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 /** Read to find the forms and the punctuation; the names are completed from the pools. */
@@ -32,7 +41,14 @@ export function taskTokenizer(options: GrammarOptions, tasks: readonly TaskSpec[
   };
   const grammar = new Grammar(options);
   for (let i = 0; i < DOCUMENTS; i++) read(grammar.program(Rng.of("vocabulary", i)).text);
+  const readDraft = ({ pos, neg }: Draft): void => {
+    for (const side of [pos, neg]) read(sideText(side));
+  };
   for (const task of tasks) {
+    if (task.pairs !== undefined) {
+      for (const split of SPLITS) task.pairs[split].forEach(readDraft);
+      continue;
+    }
     const preamble = preambleGrammar(task);
     for (const variant of [...variantNames(task), ...probeVariants(task)]) {
       const draw = drawOf(task, variant);
@@ -40,7 +56,7 @@ export function taskTokenizer(options: GrammarOptions, tasks: readonly TaskSpec[
         const rng = Rng.of("vocabulary", task.name, variant, i);
         const draft = draw(rng, OPEN_ENV);
         read(preamble.program(rng).text);
-        for (const side of [draft.pos, draft.neg]) read(sideText(side));
+        readDraft(draft);
       }
     }
   }

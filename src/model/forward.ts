@@ -223,10 +223,27 @@ export function logitsAt(
   const seen = hooks.record !== undefined || hooks.patches !== undefined;
   const pass = new Pass(tape, model, hooks, seen ? null : at);
   const hidden = pass.run(ids, tokens);
+  if (seen) return logitsOfPlaces(tape, model, hidden, ids, at);
   return logitsOf(
     tape,
     model,
-    seen ? gatherTokens(tape, hidden, at) : hidden,
+    hidden,
+    at.map((n) => ids[n]!),
+  );
+}
+
+/** Logits (1, P, V) at the positions `at` of hidden states [B, T, D]. */
+export function logitsOfPlaces(
+  tape: Tape,
+  model: Model,
+  hidden: Activation,
+  ids: Int32Array,
+  at: Int32Array,
+): Activation {
+  return logitsOf(
+    tape,
+    model,
+    gatherTokens(tape, hidden, at),
     at.map((n) => ids[n]!),
   );
 }
@@ -240,8 +257,13 @@ export function nextTokenLoss(
   tokens: TokenShape,
   hooks: Hooks = {},
 ): number {
+  return lossOf(tape, model, finalHidden(tape, model, ids, tokens, hooks), ids, targets);
+}
+
+/** The same from hidden states that are there already. */
+export function lossOf(tape: Tape, model: Model, hidden: Activation, ids: Int32Array, targets: Int32Array): number {
   return unembedLoss(tape, {
-    x: finalHidden(tape, model, ids, tokens, hooks),
+    x: hidden,
     unembed: model.unembedding(),
     logitsBias: model.dense(LOGITS_BIAS),
     bigram: model.denseOrNull(BIGRAM),

@@ -4,7 +4,8 @@
  *   runs/<name>/config.json     resolved configuration      metrics.jsonl         one line a record, append-only
  *               env.json        versions, platform, seed    events.out.tfevents*  the same for TensorBoard
  *               tokenizer.json  report.json                 checkpoints/step-000500/
- *               circuits/<task>/...                         DONE                  written last
+ *               task/<file>     the user's own task     circuits/<task>/...
+ *               probes/<task>/  curves                  DONE                  written last
  */
 import * as path from "node:path";
 import { inputError } from "../util/errors.ts";
@@ -13,6 +14,7 @@ import type { Format } from "../util/json.ts";
 export const RUN_FORMAT: Format = { format: "sparse-circuits/run", version: 1 };
 export const ENV_FORMAT: Format = { format: "sparse-circuits/env", version: 1 };
 export const REPORT_FORMAT: Format = { format: "sparse-circuits/report", version: 1 };
+export const PROBE_FORMAT: Format = { format: "sparse-circuits/probe", version: 1 };
 export const CHECKPOINT_FORMAT: Format = { format: "sparse-circuits/checkpoint", version: 1 };
 
 export interface RunPaths {
@@ -20,9 +22,12 @@ export interface RunPaths {
   readonly env: string;
   readonly metrics: string;
   readonly checkpoints: string;
+  /** Folder of the file that the task was read from, when it is the user's own. */
+  readonly task: string;
   readonly tokenizer: string;
   readonly report: string;
   readonly circuits: string;
+  readonly probes: string;
   readonly done: string;
 }
 
@@ -32,9 +37,11 @@ export function runPaths(dir: string): RunPaths {
     env: path.join(dir, "env.json"),
     metrics: path.join(dir, "metrics.jsonl"),
     checkpoints: path.join(dir, "checkpoints"),
+    task: path.join(dir, "task"),
     tokenizer: path.join(dir, "tokenizer.json"),
     report: path.join(dir, "report.json"),
     circuits: path.join(dir, "circuits"),
+    probes: path.join(dir, "probes"),
     done: path.join(dir, "DONE"),
   };
 }

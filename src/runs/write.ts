@@ -95,12 +95,14 @@ export interface NewRun {
   /** The resolved configuration. */
   readonly config: object;
   readonly env: RunEnv;
+  /** The file of the user's own task. */
+  readonly task?: { readonly name: string; readonly text: string };
   /** Replace a run that is there. Anything else that is there is refused all the same. */
   readonly force?: boolean;
 }
 
 /** Starts a run in a new directory. Throws an input error before anything is written if the place is taken. */
-export function createRun(dir: string, { config, env, force = false }: NewRun): RunWriter {
+export function createRun(dir: string, { config, env, task, force = false }: NewRun): RunWriter {
   const place = path.resolve(dir);
   restoreReplaced(place);
   const there = occupant(place);
@@ -113,6 +115,10 @@ export function createRun(dir: string, { config, env, force = false }: NewRun): 
     writeVersioned(paths.config, RUN_FORMAT, { config });
     writeVersioned(paths.env, ENV_FORMAT, env);
     fs.mkdirSync(paths.checkpoints);
+    if (task !== undefined) {
+      fs.mkdirSync(paths.task);
+      fs.writeFileSync(path.join(paths.task, task.name), task.text);
+    }
   };
   try {
     writeDirAtomic(place, fill, there === "run" ? keepOrReplace(place) : "refuse");

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { type GrammarOptions, grammarOptions } from "../data/grammar.ts";
+import { TASK_LOSSES } from "../data/task.ts";
 import { CUT_LOCATIONS, checkModelConfig, type ModelConfig, modelConfigSchema } from "../model/config.ts";
 import { inputError } from "../util/errors.ts";
 import { nearest } from "../util/nearest.ts";
@@ -81,19 +82,21 @@ const optimizerSchema = z.strictObject({
 const loggingSchema = z.strictObject({
   /** Steps between lines of metrics.jsonl. */
   every: count,
-  /** Steps between evaluations on held-out text and validation pairs. */
-  evalEvery: count,
+  /** Steps between evaluations on held-out text and validation pairs; null: a 40th of the run, 100 or more. */
+  evalEvery: count.nullable(),
   /** Steps between checkpoints. */
   checkpointEvery: count,
   /** Corpus tokens of an evaluation. */
   evalTokens: count,
-  /** Validation pairs of an evaluation. */
-  evalPairs: count,
+  /** Validation pairs of an evaluation, for each task; null: up to 128, fewer when tasks are many (train/trainer.ts). */
+  evalPairs: count.nullable(),
 });
 
 const trainConfigSchema = z.strictObject({
-  /** Task, group or `all`. */
+  /** Task, group, `all`, or the file of a task of the user's own. */
   task: z.string(),
+  /** What task losses are over; null: as each task says. */
+  taskLoss: z.enum(TASK_LOSSES).nullable(),
   seed: z
     .number()
     .int()
@@ -113,6 +116,7 @@ export type TrainOverrides = DeepPartial<TrainConfig>;
 
 export const TRAIN_DEFAULTS: TrainConfig = {
   task: "quotes",
+  taskLoss: null,
   seed: 0,
   model: {
     contextLength: 128,
@@ -162,7 +166,7 @@ export const TRAIN_DEFAULTS: TrainConfig = {
     sparseBiases: true,
     denseGradEvery: 1,
   },
-  logging: { every: 10, evalEvery: 100, checkpointEvery: 500, evalTokens: 16_384, evalPairs: 128 },
+  logging: { every: 10, evalEvery: null, checkpointEvery: 500, evalTokens: 16_384, evalPairs: null },
 };
 
 /** Every setting as a dotted key, for error messages and help: `training.density`. */
@@ -170,6 +174,7 @@ export function settingKeys(): string[] {
   const sections = { model: modelSchema, data: dataSchema, training: optimizerSchema, logging: loggingSchema };
   return [
     "task",
+    "taskLoss",
     "seed",
     ...Object.entries(sections).flatMap(([name, schema]) => Object.keys(schema.shape).map((key) => `${name}.${key}`)),
   ];

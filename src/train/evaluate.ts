@@ -1,13 +1,13 @@
 /** How well a model does: next-token loss on held-out text, and a task's loss and accuracy on contrast pairs. */
-import type { CorpusBatch } from "../data/corpus.ts";
+import type { BatchMark, CorpusBatch } from "../data/corpus.ts";
 import { batchPairs, type PairBatch } from "../data/pairs.ts";
-import type { EncodedPair } from "../data/task.ts";
+import type { EncodedPair, TaskLoss } from "../data/task.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { TokenShape } from "../engine/engine.ts";
 import { LANES } from "../engine/limits.ts";
 import { Tape } from "../engine/tape.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { checkTokens, logitsAt, nextTokenLoss } from "../model/forward.ts";
+import { checkTokens, finalHidden, logitsAt, logitsOfPlaces, lossOf } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
 
 /** Inputs and targets of a packed batch: ids [B * T] and the token after each. */
@@ -31,6 +31,8 @@ interface Piece {
   readonly tokens: TokenShape;
   /** Sequences of the text, before those that fill up. */
   readonly rows: number;
+  /** The text's sequence that the piece begins with. */
+  readonly from: number;
 }
 
 /** Text in pieces of `batch` sequences, the last one filled up: passes of the shape of a step run in its memory. */
@@ -42,23 +44,69 @@ export function* pieces(text: CorpusBatch, batch: number): Generator<Piece> {
     const rows = Math.min(batch, text.rows - at);
     piece.ids.set(ids.subarray(at * T, (at + rows) * T));
     piece.targets.set(targets.subarray(at * T, (at + rows) * T));
-    yield { ...piece, tokens: { batch, length: T }, rows };
+    yield { ...piece, tokens: { batch, length: T }, rows, from: at };
   }
 }
 
 /** Mean next-token loss in nats over text, `batch` sequences at a time. */
 export function heldOutLoss(model: Model, text: CorpusBatch, batch: number): number {
+  return textMetrics(model, { ...text, marks: [] }, batch).loss;
+}
+
+/** How often the model chooses right of two where programs decide what a task asks. */
+interface DecisionMetrics {
+  readonly accuracy: number;
+  readonly decisions: number;
+}
+
+export interface TextMetrics {
+  /** Mean next-token loss, nats. */
+  readonly loss: number;
+  /** By the name of the task, of those whose decisions the text marks. */
+  readonly decisions: Readonly<Record<string, DecisionMetrics>>;
+}
+
+/** Scores a model on text, `batch` sequences at a time; decisions cost hardly more than the loss alone. */
+export function textMetrics(model: Model, text: CorpusBatch, batch: number): TextMetrics {
+  const { contextLength: T } = text;
+  const counts = new Map<string, { right: number; all: number }>();
+  // As many places in every piece, so that all of them use the same memory.
+  const marked = (from: number): readonly BatchMark[] =>
+    text.marks.filter(({ row }) => row >= from && row < from + batch);
+  let most = 0;
+  for (let from = 0; from < text.rows; from += batch) most = Math.max(most, marked(from).length);
   let sum = 0;
-  for (const { ids, targets, tokens, rows } of pieces(text, batch)) {
+  for (const { ids, targets, tokens, rows, from } of pieces(text, batch)) {
+    const marks = marked(from);
     const tape = new Tape(model.engine, "nothing");
-    sum += rows * nextTokenLoss(tape, model, ids, targets, tokens);
+    const hidden = finalHidden(tape, model, ids, tokens);
+    sum += rows * lossOf(tape, model, hidden, ids, targets);
+    if (marks.length > 0) {
+      const at = new Int32Array(most);
+      marks.forEach(({ row, position }, i) => {
+        at[i] = (row - from) * T + position;
+      });
+      const logits = model.engine.read(logitsOfPlaces(tape, model, hidden, ids, at));
+      marks.forEach(({ task, right, wrong }, i) => {
+        const z = i * model.config.vocabSize;
+        const count = counts.get(task) ?? { right: 0, all: 0 };
+        counts.set(task, count);
+        count.all++;
+        if (logits[z + right]! > logits[z + wrong]!) count.right++;
+      });
+    }
     tape.free();
   }
-  return sum / text.rows;
+  const decisions = [...counts].map(([task, { right, all }]) => [task, { accuracy: right / all, decisions: all }]);
+  return { loss: sum / text.rows, decisions: Object.fromEntries(decisions) as TextMetrics["decisions"] };
 }
 
 export interface PairMetrics {
-  /** Two-way cross entropy averaged over both prompts of every pair, nats; chance is ln 2. */
+  /**
+   * Nats, averaged over both prompts of every pair. `pair`: two-way cross entropy of the candidates; chance is ln 2.
+   * `target-or-not`: cross entropy, over the whole vocabulary, of whether the first side's completion comes: -log p of
+   * it after the first prompt, -log(1 - p) after the second.
+   */
   readonly taskLoss: number;
   /** Fraction of prompts whose right completion beats the wrong one. */
   readonly accuracy: number;
@@ -90,44 +138,74 @@ export function promptShape({ contextLength }: ModelConfig, longest: number, mos
   return { batch: 2 * 2 ** Math.floor(Math.log2(fitting)), length };
 }
 
-/** Scores a model on pairs of one task, about `most` tokens at a time. */
+export interface PairOptions {
+  /** What the task loss is over. Default `pair`. */
+  readonly loss?: TaskLoss;
+  /** Tokens that go through the model at a time, about. */
+  readonly most?: number;
+}
+
+/** Scores a model on pairs of one task. */
 export function pairMetrics(
   model: Model,
   pairs: readonly EncodedPair[],
   tokenizer: Tokenizer,
-  most = Number.POSITIVE_INFINITY,
+  { loss = "pair", most = Number.POSITIVE_INFINITY }: PairOptions = {},
 ): PairMetrics {
-  let loss = 0;
-  let full = 0;
-  let right = 0;
-  let both = 0;
+  const answers = pairAnswers(model, pairs, tokenizer, most);
+  const rows = answers.flatMap(({ pos, neg }) => [pos, neg]);
+  const mean = (of: (answer: Answer) => number): number => rows.reduce((sum, row) => sum + of(row), 0) / rows.length;
+  return {
+    taskLoss:
+      loss === "pair"
+        ? mean(({ margin }) => softplus(-margin))
+        : answers.reduce((sum, { pos, neg }) => sum + pos.full + neg.notWrong, 0) / rows.length,
+    accuracy: mean(({ margin }) => Number(margin > 0)),
+    pairAccuracy: answers.filter(({ pos, neg }) => pos.margin > 0 && neg.margin > 0).length / pairs.length,
+    fullLoss: mean(({ full }) => full),
+    pairs: pairs.length,
+  };
+}
+
+/** What a model says at the end of a prompt. */
+export interface Answer {
+  /** Logit of the right completion above that of the wrong one. */
+  readonly margin: number;
+  /** -log p of the right completion, and -log(1 - p) of the wrong one, over the whole vocabulary. */
+  readonly full: number;
+  readonly notWrong: number;
+}
+
+/** The answers to the two prompts of each pair. */
+export function pairAnswers(
+  model: Model,
+  pairs: readonly EncodedPair[],
+  tokenizer: Tokenizer,
+  most = Number.POSITIVE_INFINITY,
+): { pos: Answer; neg: Answer }[] {
   const longest = Math.max(...pairs.map(({ pos, neg }) => Math.max(pos.length, neg.length)));
   const shape = promptShape(model.config, longest, most);
   const chunk = shape.batch / 2;
+  const V = model.config.vocabSize;
+  const answers: { pos: Answer; neg: Answer }[] = [];
   for (let at = 0; at < pairs.length; at += chunk) {
     const batch = batchPairs(pairs.slice(at, at + chunk), tokenizer, shape.length);
     const logits = answerLogits(model, batch);
-    const V = model.config.vocabSize;
-    for (let row = 0; row < batch.rows; row++) {
+    const answer = (row: number): Answer => {
       const z = logits.subarray(row * V, (row + 1) * V);
-      const margin = z[batch.right[row]!]! - z[batch.wrong[row]!]!;
-      loss += margin > 0 ? Math.log1p(Math.exp(-margin)) : Math.log1p(Math.exp(margin)) - margin;
-      full += logSumExp(z) - z[batch.right[row]!]!;
-      if (margin > 0) right++;
-      if (row % 2 === 1) {
-        const other = logits.subarray((row - 1) * V, row * V);
-        if (margin > 0 && other[batch.right[row - 1]!]! > other[batch.wrong[row - 1]!]!) both++;
-      }
-    }
+      const [right, wrong] = [batch.right[row]!, batch.wrong[row]!];
+      const all = logSumExp(z);
+      const full = all - z[right]!;
+      const margin = z[right]! - z[wrong]!;
+      return { margin, full, notWrong: all - logSumExp(z, wrong) };
+    };
+    for (let row = 0; row < batch.rows; row += 2) answers.push({ pos: answer(row), neg: answer(row + 1) });
   }
-  const prompts = 2 * pairs.length;
-  return {
-    taskLoss: loss / prompts,
-    accuracy: right / prompts,
-    pairAccuracy: both / pairs.length,
-    fullLoss: full / prompts,
-    pairs: pairs.length,
-  };
+  return answers;
+}
+
+function softplus(x: number): number {
+  return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 }
 
 /** Logits (rows, V) at the answer positions. */
@@ -141,10 +219,11 @@ function answerLogits(model: Model, batch: PairBatch): Float32Array {
   return logits;
 }
 
-function logSumExp(z: Float32Array): number {
+/** Without entry `skip`, if there is one. */
+function logSumExp(z: Float32Array, skip = -1): number {
   let best = Number.NEGATIVE_INFINITY;
-  for (const x of z) if (x > best) best = x;
+  for (let i = 0; i < z.length; i++) if (i !== skip && z[i]! > best) best = z[i]!;
   let sum = 0;
-  for (const x of z) sum += Math.exp(x - best);
+  for (let i = 0; i < z.length; i++) if (i !== skip) sum += Math.exp(z[i]! - best);
   return best + Math.log(sum);
 }

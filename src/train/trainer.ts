@@ -9,10 +9,11 @@ import {
   type CorpusSplit,
   CorpusStream,
   proceduralSource,
+  type StreamOptions,
 } from "../data/corpus.ts";
 import type { DocumentFilter } from "../data/decontaminate.ts";
-import { heldOutFilter, PairSource, SPLIT_SIZE } from "../data/pairs.ts";
-import type { EncodedPair, TaskSpec } from "../data/task.ts";
+import { heldOutFilter, PairSource } from "../data/pairs.ts";
+import type { EncodedPair, TaskLoss, TaskSpec } from "../data/task.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { taskTokenizer } from "../data/vocabulary.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -20,7 +21,7 @@ import { Model } from "../model/model.ts";
 import { BIGRAM, initParams, paramSpecs } from "../model/names.ts";
 import { goalError } from "../util/errors.ts";
 import { grammarOf, modelOf, stepConfigOf, type TrainConfig } from "./config.ts";
-import { heldOutLoss, inputsAndTargets, type PairMetrics, pairMetrics } from "./evaluate.ts";
+import { inputsAndTargets, type PairMetrics, pairMetrics, type TextMetrics, textMetrics } from "./evaluate.ts";
 import {
   activationStatistics,
   deadNeurons,
@@ -32,6 +33,28 @@ import { Stepper, type StepperState, type StepResult } from "./step.ts";
 
 /** Text is sampled in multiples of as many sequences, and the statistics of activations are over so many. */
 const SAMPLE_ROWS = 16;
+
+/** When a run is evaluated, and on how many validation pairs of each task. */
+export interface EvaluationPlan {
+  readonly every: number;
+  readonly pairs: number;
+}
+
+/** Evaluations of a run without a say in it. */
+const EVALUATIONS = 40;
+/** Tokens that an evaluation may read for each token trained on since the last one; reading costs a quarter or less. */
+const READ_SHARE = 0.3;
+/** Of a usual prompt. */
+const PROMPT_TOKENS = 48;
+
+/** Keeps evaluations at a tenth of a run's time or less, by counting tokens, so that it is the same on every machine. */
+export function evaluationPlan({ training, model, logging }: TrainConfig, tasks: number): EvaluationPlan {
+  const every = logging.evalEvery ?? 100 * Math.ceil(Math.max(1, training.steps / EVALUATIONS / 100));
+  const trained = every * training.batch * model.contextLength;
+  const fitting = (READ_SHARE * trained - logging.evalTokens) / (2 * PROMPT_TOKENS * tasks);
+  const pairs = 2 ** Math.floor(Math.log2(Math.min(128, Math.max(16, fitting))));
+  return { every, pairs: logging.evalPairs ?? pairs };
+}
 
 /** Tokens of a pass over prompts, at most: half those of a step, which keeps its memory meanwhile. */
 export function promptTokens({ training, model }: TrainConfig): number {
@@ -58,20 +81,28 @@ export class TrainingData {
     return new PairSource(task, this.tokenizer, { seed, contextLength: model.contextLength });
   }
 
-  stream(split: CorpusSplit, cursor?: CorpusCursor): CorpusStream {
+  /** What the task's loss is over. */
+  lossOf(task: TaskSpec): TaskLoss {
+    return this.config.taskLoss ?? task.loss ?? "pair";
+  }
+
+  stream(split: CorpusSplit, { cursor, marks = false }: Pick<StreamOptions, "cursor" | "marks"> = {}): CorpusStream {
     const source = proceduralSource(grammarOf(this.config), this.config.seed, split);
     return new CorpusStream(source, this.tokenizer, {
       decontaminator: this.decontaminator,
       ...(cursor === undefined ? {} : { cursor }),
+      marks,
     });
   }
 
-  /** About `tokens` tokens from the beginning of a split. */
-  sample(split: CorpusSplit, tokens: number): CorpusBatch {
+  /** About `tokens` tokens from the beginning of a split, with the decisions of the run's tasks if `marks`. */
+  sample(split: CorpusSplit, tokens: number, { marks = false } = {}): CorpusBatch {
     const { contextLength } = this.config.model;
     const rows = Math.max(1, Math.ceil(tokens / contextLength));
     const whole = rows < SAMPLE_ROWS ? rows : Math.ceil(rows / SAMPLE_ROWS) * SAMPLE_ROWS;
-    return this.stream(split).batch(whole, contextLength);
+    const text = this.stream(split, { marks }).batch(whole, contextLength);
+    const names = new Set(this.tasks.map((task) => task.name));
+    return { ...text, marks: text.marks.filter((mark) => names.has(mark.task)) };
   }
 }
 
@@ -101,6 +132,8 @@ export interface EvalEvent {
   readonly valLoss: number;
   /** By task name, on validation pairs. */
   readonly tasks: Readonly<Record<string, PairMetrics>>;
+  /** By task name, on the held-out text; of tasks whose decisions the corpus marks. */
+  readonly decisions: TextMetrics["decisions"];
 }
 
 /** The state can be stored now: `cursor` is where the corpus stands. */
@@ -116,6 +149,7 @@ export interface TrainReport {
   readonly valLoss: number;
   /** By task name, on the test split. */
   readonly tasks: Readonly<Record<string, PairMetrics>>;
+  readonly decisions: TextMetrics["decisions"];
   readonly weights: WeightSparsity;
   readonly deadNeurons: readonly number[];
   readonly sites: readonly SiteStatistics[];
@@ -158,7 +192,7 @@ export async function* train(
   const { config } = data;
   const { steps, batch } = config.training;
   const { contextLength } = config.model;
-  const stream = data.stream("train", resume?.cursor);
+  const stream = data.stream("train", resume === undefined ? {} : { cursor: resume.cursor });
   const stepper = new Stepper(model, stepConfigOf(config), undefined, resume?.stepper);
   const checkpoint = (step: number): CheckpointEvent => {
     const state = config.training.denseGradEvery > 1 ? stepper.state() : undefined;
@@ -182,7 +216,7 @@ export async function* train(
     }
     const step = i + 1;
     yield { event: "step", step, steps, tokens: step * batch * contextLength, ...result };
-    if (step % config.logging.evalEvery === 0 && step < steps) yield evaluation.run(step);
+    if (step % evaluation.plan.every === 0 && step < steps) yield evaluation.run(step);
     if (step % config.logging.checkpointEvery === 0 || step === steps) {
       yield checkpoint(step);
     }
@@ -194,39 +228,48 @@ export async function* train(
 class Evaluation {
   private readonly model: Model;
   private readonly data: TrainingData;
+  readonly plan: EvaluationPlan;
   private text: CorpusBatch | undefined;
-  private pairs: [string, EncodedPair[]][] | undefined;
+  private pairs: [TaskSpec, EncodedPair[]][] | undefined;
 
   constructor(model: Model, data: TrainingData) {
     this.model = model;
     this.data = data;
+    this.plan = evaluationPlan(data.config, data.tasks.length);
   }
 
   run(step: number): EvalEvent {
     const { model, data } = this;
     const { config, tokenizer } = data;
-    const { evalTokens, evalPairs } = config.logging;
-    this.text ??= data.sample("val", evalTokens);
-    const count = Math.min(evalPairs, SPLIT_SIZE.val);
-    this.pairs ??= data.tasks.map((task) => [task.name, data.pairs(task).pairs("val", count)]);
+    this.text ??= data.sample("val", config.logging.evalTokens, { marks: true });
+    this.pairs ??= data.tasks.map((task) => {
+      const source = data.pairs(task);
+      return [task, source.pairs("val", Math.min(this.plan.pairs, source.size("val")))];
+    });
     const most = promptTokens(config);
-    const tasks = this.pairs.map(([name, pairs]) => [name, pairMetrics(model, pairs, tokenizer, most)]);
-    const valLoss = heldOutLoss(model, this.text, config.training.batch);
-    return { event: "eval", step, valLoss, tasks: Object.fromEntries(tasks) };
+    const tasks = this.pairs.map(([task, pairs]) => {
+      return [task.name, pairMetrics(model, pairs, tokenizer, { most, loss: data.lossOf(task) })];
+    });
+    const { loss: valLoss, decisions } = textMetrics(model, this.text, config.training.batch);
+    return { event: "eval", step, valLoss, tasks: Object.fromEntries(tasks), decisions };
   }
 }
 
 /** The final report: held-out loss, every task on its test split, sparsity. */
 function report(model: Model, data: TrainingData, droppedDocuments: number): TrainReport {
   const tasks = data.tasks.map((task) => {
-    const pairs = data.pairs(task).pairs("test", SPLIT_SIZE.test);
-    return [task.name, pairMetrics(model, pairs, data.tokenizer, promptTokens(data.config))] as const;
+    const source = data.pairs(task);
+    const pairs = source.pairs("test", source.size("test"));
+    const options = { most: promptTokens(data.config), loss: data.lossOf(task) };
+    return [task.name, pairMetrics(model, pairs, data.tokenizer, options)] as const;
   });
-  const text = data.sample("val", REPORT_TOKENS);
+  const text = data.sample("val", REPORT_TOKENS, { marks: true });
   const { batch } = data.config.training;
+  const { loss: valLoss, decisions } = textMetrics(model, text, batch);
   return {
-    valLoss: heldOutLoss(model, text, batch),
+    valLoss,
     tasks: Object.fromEntries(tasks),
+    decisions,
     weights: weightSparsity(model),
     deadNeurons: deadNeurons(model),
     sites: activationStatistics(model, { ...text, rows: Math.min(text.rows, SAMPLE_ROWS) }, batch),

@@ -10,11 +10,12 @@ export interface Printed {
 }
 
 /** An output that remembers, and what it holds. */
-export function recorder({ json = false, isTTY = false, env = {} } = {}) {
+export function recorder({ json = false, isTTY = false, rows = 24, env = {} } = {}) {
   const text = { stdout: "", stderr: "" };
   const sink = (name: keyof typeof text) => ({
     isTTY,
     columns: 80,
+    rows,
     write: (part: string) => {
       text[name] += part;
     },

@@ -109,6 +109,14 @@ describe("output", () => {
     expect(text.stdout).toBe("result\n");
   });
 
+  it("rewrites several status lines, the last of them on a low terminal", () => {
+    const { out, text } = recorder({ isTTY: true, rows: 3 });
+    out.live("a\nb\nc\nd");
+    out.clear();
+    out.clear();
+    expect(text.stderr).toBe("\r\u001b[Kc\nd\r\u001b[1A\u001b[J");
+  });
+
   it("shows the stack of a defect only when asked", () => {
     const debugged = recorder({ env: { SPARSE_DEBUG: "1" } });
     const plain = recorder();

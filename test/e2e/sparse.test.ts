@@ -20,6 +20,8 @@ const SETTINGS = {
 const TINY = ["--steps", "20", ...Object.entries(SETTINGS).flatMap(([key, value]) => ["--set", `${key}=${value}`])];
 const TRAIN = ["train", "--task", "quotes", ...TINY];
 
+const PROBES = ["eval", "runs/quotes", "--probes", "--split", "val"];
+
 const TIMEOUT = 60_000;
 const MODEL = "checkpoints/step-000020/model.safetensors";
 
@@ -107,6 +109,19 @@ describe("a run", { timeout: TIMEOUT }, () => {
     const rows = bytes("runs/quotes/metrics.jsonl").toString().trimEnd().split("\n");
     expect(rows.map((row) => (JSON.parse(row) as { step: number }).step)).toEqual([10, 10, 20]);
     expect(JSON.parse(rows[1]!)).toHaveProperty("pairAccuracy/single_double_quote");
+  });
+
+  it("draws the curves of its probes, the same bytes every time", async () => {
+    const [first, again] = [await sparse(dir, ...PROBES), await sparse(dir, ...PROBES, "--out", "curves", "--json")];
+    expect(first).toMatchObject({ code: 0, stderr: "" });
+    expect(first.stdout).toContain("written runs/quotes/probes/single_double_quote/comment.svg");
+    const curves = events(again.stdout).filter(({ event }) => event === "probe");
+    expect(curves.map(({ probe }) => probe)).toEqual(["comment", "nested", "strings"]);
+    for (const { probe, svg, json, points } of curves) {
+      expect(JSON.parse(bytes(json as string).toString())).toMatchObject({ format: "sparse-circuits/probe", points });
+      expect(bytes(svg as string).equals(bytes(`runs/quotes/probes/single_double_quote/${probe}.svg`))).toBe(true);
+    }
+    fs.rmSync(at("runs/quotes/probes"), { recursive: true });
   });
 
   it("is not overwritten without --force", async () => {

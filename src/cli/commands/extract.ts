@@ -75,7 +75,7 @@ export function register(command: Command, out: Output): void {
 async function extract(dir: string, flags: ExtractFlags, out: Output, signal: AbortSignal): Promise<void> {
   const started = performance.now();
   checkFlags(flags);
-  const trained = openTrainedRun(dir);
+  const trained = await openTrainedRun(dir);
   const tasks = tasksOfRun(trained, flags.task);
   const places = tasks.map((task) => prepare(dir, task, flags.out));
   checkSizes(trained, tasks, out);

@@ -1,7 +1,7 @@
 /** `sparse train`: trains a weight-sparse transformer on a task and writes the run. */
 import * as path from "node:path";
 import { type Command, Option } from "commander";
-import { findTasks } from "../../../tasks/index.ts";
+import { checkTask } from "../../data/check-task.ts";
 import { tokenizerToJson } from "../../data/tokenizer-json.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { LapSum, type ProfileReport, Profiler } from "../../engine/profile.ts";
@@ -24,6 +24,7 @@ import { trainingMemory } from "../../train/memory.ts";
 import { DENSE_ABOVE } from "../../train/step.ts";
 import {
   type EvalEvent,
+  evaluationPlan,
   initialModel,
   promptTokens,
   type ResumePoint,
@@ -39,10 +40,11 @@ import { ensureWritableDir } from "../../util/files.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
 import { checkMemory, PROBED_PAIRS } from "../memory.ts";
-import { collect, jsonOption, realNumber, wholeNumber } from "../options.ts";
+import { collect, jsonOption, realNumber, taskLossOption, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { fraction, nats, plural } from "../render.ts";
+import { tasksOf } from "../task-source.ts";
 import { type ConfigFlags, type TrainSettings, trainSettings } from "../train-config.ts";
 import { headText, mean, Pace, profileText, reportText, TrainLog } from "../train-log.ts";
 
@@ -57,7 +59,13 @@ export function register(command: Command, out: Output): void {
   const { seed, training } = TRAIN_DEFAULTS;
   command
     .usage("--task <name> [options]")
-    .addOption(new Option("--task <name>", "task, group of tasks, or all; `sparse tasks` lists them"))
+    .addOption(
+      new Option(
+        "--task <name>",
+        "task, group of tasks or all (`sparse tasks` lists them), or a file: a task as TypeScript or JavaScript, or pairs as .jsonl",
+      ),
+    )
+    .addOption(taskLossOption())
     .addOption(new Option("--out <dir>", "run directory (default: runs/<task>)"))
     .addOption(
       new Option("--seed <n>", `seed of corpus, pairs and weights (default: ${seed})`).argParser(wholeNumber("--seed")),
@@ -92,7 +100,7 @@ export function register(command: Command, out: Output): void {
     .addOption(new Option("--force", "replace the run that is there"))
     .addOption(
       new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([
-        ...["task", "out", "config", "set", "seed", "steps", "density", "denseGradEvery", "force"],
+        ...["task", "taskLoss", "out", "config", "set", "seed", "steps", "density", "denseGradEvery", "force"],
       ]),
     )
     .addHelpText("after", `${EXAMPLES}\n\n${settingsHelp()}`)
@@ -103,6 +111,7 @@ const EXAMPLES = examplesText([
   ["sparse train --task quotes", "into runs/quotes, with the task's preset"],
   ["sparse train --task quotes --density 1/16 --out runs/denser", "more weights"],
   ["sparse train --task quotes --set model.layers=1 --set model.width=64", "a smaller model"],
+  ["sparse train --task ./my-task.ts", "a task of your own, into runs/<its name>"],
   ["sparse train --resume runs/quotes", "go on after Ctrl-C"],
 ]);
 
@@ -127,8 +136,8 @@ interface Job extends TrainSettings {
 async function run(flags: Flags, out: Output): Promise<void> {
   const started = performance.now();
   const resumed = flags.resume === undefined ? undefined : openRun(flags.resume, { allowUnfinished: true });
-  const settings = resumed === undefined ? trainSettings(flags) : storedSettings(resumed);
-  const dir = flags.resume ?? flags.out ?? `runs/${settings.config.task}`;
+  const settings = resumed === undefined ? await trainSettings(flags) : await storedSettings(resumed);
+  const dir = flags.resume ?? flags.out ?? `runs/${settings.file ? settings.tasks[0]!.name : settings.config.task}`;
   await interruptible(out, async (signal) => {
     const opened = await openEngine(flags, out);
     const profiler = flags.profile ? new Profiler(opened) : undefined;
@@ -136,6 +145,8 @@ async function run(flags: Flags, out: Output): Promise<void> {
     try {
       const data = new TrainingData(settings.config, settings.tasks);
       const job: Job = { ...settings, dir, data, engine, profiler, out, started };
+      if (settings.file) for (const task of settings.tasks) checkTask(data.pairs(task));
+      tellGivenPairs(job);
       checkSizes(job);
       await breathe(signal);
       if (resumed === undefined) {
@@ -143,7 +154,8 @@ async function run(flags: Flags, out: Output): Promise<void> {
         const model = initialModel(engine, data);
         await breathe(signal);
         ensureWritableDir(path.dirname(path.resolve(dir)));
-        const writer = createRun(dir, { config: settings.config, env, force: flags.force ?? false });
+        const { config, file } = settings;
+        const writer = createRun(dir, { config, env, force: flags.force ?? false, ...(file && { task: file }) });
         await work(job, model, writer, signal);
       } else {
         tellOtherEngine(readEnv(resumed).engine, engine, out);
@@ -175,10 +187,20 @@ function checkSizes({ config, data, tasks, out }: Job): void {
   checkMemory({ name: "Training", estimate, lower }, (text) => out.notice(text));
 }
 
+/** Pairs say nothing of the text that teaches them. */
+function tellGivenPairs({ tasks, config, out }: Job): void {
+  const given = tasks.find((task) => task.pairs);
+  if (given === undefined) return;
+  out.notice(
+    `the model learns from the corpus (profile ${config.data.profile}), not from the pairs of ${given.name}: ` +
+      "it can learn them only if the corpus holds what they ask for",
+  );
+}
+
 /** What an unfinished run was started with. */
-function storedSettings(run: Run): TrainSettings {
+async function storedSettings(run: Run): Promise<TrainSettings> {
   const config = resolveTrainConfig([run.config as TrainOverrides]);
-  return { config, tasks: findTasks(config.task) };
+  return { config, tasks: await tasksOf(run, config.task) };
 }
 
 /** Engines and instruction sets round differently. */
@@ -193,9 +215,11 @@ function tellOtherEngine(before: unknown, { info }: Engine, out: Output): void {
 /** Trains, writes everything, and closes the run whatever happens. */
 async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSignal, from?: Checkpoint): Promise<void> {
   const { dir, data, engine, profiler, out, config, started } = job;
-  const { every, evalEvery } = config.logging;
+  const { every } = config.logging;
   const pace = new Pace();
-  const log = new TrainLog(out, pace, evalEvery);
+  const tasks = job.tasks.length;
+  const log = new TrainLog(out, pace, { evalEvery: evaluationPlan(config, tasks).every, tasks });
+  let scoring = 0;
   try {
     if (from === undefined) writer.tokenizer(JSON.parse(tokenizerToJson(data.tokenizer)) as object);
     else writeMoments(model, from.moments);
@@ -220,6 +244,7 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
           log.step(event);
           break;
         case "eval":
+          scoring += performance.now() - asked;
           writer.log(evalRow(event));
           out.event(event);
           log.eval(event);
@@ -251,7 +276,7 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
     writer.finish();
     const seconds = (performance.now() - started) / 1000;
     if (profiler && laps.steps > 0) tellProfile(laps.report(), out);
-    finish(job, report, { tokensPerSecond: pace.tokensPerSecond, seconds });
+    finish(job, report, { tokensPerSecond: pace.tokensPerSecond, evalSeconds: scoring / 1000, seconds });
   } finally {
     writer.close();
     out.clear();
@@ -289,15 +314,22 @@ function stepRow({ step, loss, lr, density, gradRms, tokens }: StepEvent) {
   return { step, loss, lr, density, gradRms, tokens };
 }
 
-function evalRow({ step, valLoss, tasks }: EvalEvent) {
-  const scores = Object.entries(tasks).flatMap(([name, { taskLoss, pairAccuracy }]) => [
+function evalRow({ step, valLoss, tasks, decisions }: EvalEvent) {
+  const scores = Object.entries(tasks).flatMap(([name, { taskLoss, fullLoss, accuracy, pairAccuracy }]) => [
     [`taskLoss/${name}`, taskLoss],
+    [`fullLoss/${name}`, fullLoss],
+    [`accuracy/${name}`, accuracy],
     [`pairAccuracy/${name}`, pairAccuracy],
+    ...(decisions[name] ? [[`decisionAccuracy/${name}`, decisions[name].accuracy]] : []),
   ]);
   return { step, valLoss, ...(Object.fromEntries(scores) as Record<string, number>) };
 }
 
-function finish(job: Job, report: TrainReport, time: { tokensPerSecond: number; seconds: number }): void {
+function finish(
+  job: Job,
+  report: TrainReport,
+  time: { tokensPerSecond: number; evalSeconds: number; seconds: number },
+): void {
   const { dir, engine, out } = job;
   const scores = Object.values(report.tasks);
   const { density, nonzeros: l0 } = report.weights;
@@ -305,7 +337,8 @@ function finish(job: Job, report: TrainReport, time: { tokensPerSecond: number; 
   out.line();
   out.line(reportText(report, out.style));
   out.line();
-  out.line(`Trained in ${time.seconds.toFixed(1)} s into ${dir}`);
+  const { seconds, evalSeconds } = time;
+  out.line(`Trained in ${seconds.toFixed(1)} s (${evalSeconds.toFixed(1)} s of it in evaluations) into ${dir}`);
   if (failure === undefined) out.line(`Next: ${out.style.bold(`circuit extract ${dir}`)}`);
   out.done(
     {

@@ -1,0 +1,107 @@
+/** The curves of probes: as a table, as a figure, and as JSON beside it. */
+import * as path from "node:path";
+import { type Figure, lineSpec, type Point } from "../plots/lines.ts";
+import { renderSvg } from "../plots/svg.ts";
+import { PROBE_FORMAT } from "../runs/layout.ts";
+import type { ProbeCurve, ProbePoint, ProbeSide } from "../train/probes.ts";
+import { ensureWritableDir, writeFileAtomic } from "../util/files.ts";
+import { writeVersioned } from "../util/json.ts";
+import { count, percent, type Style, table } from "./render.ts";
+
+/** Standard errors on either side of a mean that hold it 19 times in 20. */
+const BAND = 1.96;
+
+type SideName = "pos" | "neg";
+
+/** Control characters as escapes. */
+function visible(text: string): string {
+  return `\`${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"')}\``;
+}
+
+/** What the axis is: the probability of the first side's completion. */
+function quantity({ completions }: ProbeCurve): string {
+  return completions ? `P(${visible(completions[0])})` : "P(completion of the first side)";
+}
+
+function sideName({ completions }: ProbeCurve, side: SideName): string {
+  const [first, second] = completions ?? [];
+  const target = side === "pos" ? first : second;
+  if (target !== undefined) return `prompts to complete with ${visible(target)}`;
+  return side === "pos" ? "prompts of the first side" : "prompts of the second side";
+}
+
+function probeFigure(curve: ProbeCurve, run: string): Figure {
+  const series = (point: (side: ProbeSide) => Omit<Point, "x">) =>
+    (["pos", "neg"] as const).map((side) => ({
+      name: sideName(curve, side),
+      points: curve.points.map((p) => ({ x: p.x, ...point(p[side]) })),
+    }));
+  const x = { label: curve.doc, ...xTicks(curve.points) };
+  return {
+    title: `${curve.task}: ${curve.probe}`,
+    caption: [
+      `${run}; mean and 95% band (1.96 standard errors) over n = ${count(curve.pairs)} pairs of the ${curve.split} split at each value`,
+    ],
+    panels: [
+      {
+        title: "Probability among the two completions",
+        x,
+        y: { label: quantity(curve), domain: [0, 1] },
+        series: series(({ first, error }) => ({
+          y: first,
+          low: Math.max(0, first - BAND * error),
+          high: Math.min(1, first + BAND * error),
+        })),
+        level: 0.5,
+      },
+      {
+        title: "Accuracy",
+        x,
+        y: { label: "right completion preferred", domain: [0, 1] },
+        series: series(({ accuracy }) => ({ y: accuracy })),
+        level: 0.5,
+      },
+    ],
+  };
+}
+
+/** Every value where they are few: most are counts, which have no fractions between them. */
+function xTicks(points: readonly ProbePoint[]) {
+  return points.length > 6 ? {} : { ticks: points.map(({ x }) => ({ at: x, label: String(x) })) };
+}
+
+/** Writes `<probe>.svg` and `<probe>.json` into a folder; returns their paths. */
+export async function writeProbe(
+  curve: ProbeCurve,
+  run: string,
+  folder: string,
+): Promise<{ svg: string; json: string }> {
+  ensureWritableDir(folder);
+  const files = { svg: path.join(folder, `${curve.probe}.svg`), json: path.join(folder, `${curve.probe}.json`) };
+  writeVersioned(files.json, PROBE_FORMAT, { run, ...curve });
+  writeFileAtomic(files.svg, await renderSvg(lineSpec(probeFigure(curve, run))));
+  return files;
+}
+
+export function probeText(curve: ProbeCurve, style: Style): string {
+  const columns = [
+    { title: "x", align: "right" },
+    { title: `${quantity(curve)}, first side`, align: "right" },
+    { title: "second side", align: "right" },
+    { title: "accuracy, first side", align: "right" },
+    { title: "second side", align: "right" },
+    { title: "pair accuracy", align: "right" },
+  ] as const;
+  const mean = ({ first, error }: ProbeSide): string => `${first.toFixed(3)} ± ${(BAND * error).toFixed(3)}`;
+  const rows = curve.points.map(({ x, pos, neg, pairAccuracy }) => [
+    String(x),
+    mean(pos),
+    mean(neg),
+    percent(pos.accuracy),
+    percent(neg.accuracy),
+    percent(pairAccuracy),
+  ]);
+  const skipped =
+    curve.tooLong.length > 0 ? style.dim(`\n  longer than the context: x = ${curve.tooLong.join(", ")}`) : "";
+  return `${style.bold(`${curve.task}: ${curve.probe}`)}, x: ${curve.doc}\n${table(columns, rows, { style })}${skipped}`;
+}

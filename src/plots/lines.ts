@@ -1,0 +1,169 @@
+/**
+ * Line plots: panels side by side over one legend, with bands, linear or logarithmic axes, and a second measure of the
+ * same places along the top. A description of what is to be seen; svg.ts draws it. Series differ in colour, marker and
+ * dash, so that a figure can be read in black and white.
+ */
+import type { TopLevelSpec } from "vega-lite";
+import { SIDE } from "./svg.ts";
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+  /** Ends of the band around y. */
+  readonly low?: number;
+  readonly high?: number;
+}
+
+interface Series {
+  readonly name: string;
+  readonly points: readonly Point[];
+}
+
+/** A labelled place on an axis. */
+interface Tick {
+  readonly at: number;
+  readonly label: string;
+}
+
+interface Axis {
+  /** With the unit. */
+  readonly label: string;
+  readonly log?: boolean;
+  /** Default: round numbers around the data. */
+  readonly domain?: readonly [low: number, high: number];
+  readonly ticks?: readonly Tick[];
+}
+
+export interface Panel {
+  readonly title: string;
+  readonly x: Axis;
+  readonly y: Axis;
+  /** Along the top: another measure of the same places. */
+  readonly top?: { readonly label: string; readonly ticks: readonly Tick[] };
+  /** Of the same names in all panels of a figure: the legend is shared. */
+  readonly series: readonly Series[];
+  /** Height of a dashed line, such as chance. */
+  readonly level?: number;
+}
+
+export interface Figure {
+  readonly title: string;
+  /** Lines under the title: what was measured, on how many. */
+  readonly caption: readonly string[];
+  readonly panels: readonly Panel[];
+}
+
+const WIDTH = 270;
+const HEIGHT = 200;
+/** Ratio of the ends of a logarithmic axis, at least. */
+const LEAST_SPAN = 8;
+/** Of an axis's label. */
+const LINE_CHARACTERS = 42;
+const DASHES = [
+  [1, 0],
+  [6, 3],
+  [2, 3],
+  [8, 3, 2, 3],
+];
+
+/** The figure as a Vega-Lite specification. */
+export function lineSpec({ title, caption, panels }: Figure): TopLevelSpec {
+  const names = [...new Set(panels.flatMap(({ series }) => series.map(({ name }) => name)))];
+  return {
+    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+    title: { text: title, subtitle: [...caption] },
+    hconcat: panels.map((panel) => panelSpec(panel, names)),
+  } as TopLevelSpec;
+}
+
+function panelSpec({ title, x, y, top, series, level }: Panel, names: readonly string[]): object {
+  const values = series.flatMap(({ name, points }) => points.map((point) => ({ series: name, ...point })));
+  const legend = { title: null, orient: "bottom", direction: "horizontal", symbolSize: 70, symbolStrokeWidth: 0 };
+  const by = (range?: object) => ({ field: "series", type: "nominal", scale: { domain: names, ...range }, legend });
+  const color = by();
+  const bottom = { field: "x", ...placed(x), title: wrap(x.label), axis: axisOf(x) };
+  // Each layer has an axis of its own where there is one at the top too: then only the first draws it.
+  const across = top === undefined ? bottom : { ...bottom, axis: null };
+  const heights = series.flatMap(({ points }) => points.map((point) => point.y));
+  const upright = placed(y.log ? { domain: logDomain(heights), ...y } : y, true);
+  const up = (field: string) => ({ field, ...upright, title: y.label, axis: axisOf(y) });
+  const dashes = names.map((_, i) => DASHES[i % DASHES.length]!);
+  const lines = {
+    mark: { type: "line", strokeWidth: 1.8 },
+    encoding: { x: bottom, y: up("y"), color, strokeDash: by({ range: dashes }) },
+  };
+  const bands = {
+    mark: { type: "area", opacity: 0.18 },
+    encoding: { x: across, y: up("low"), y2: { field: "high" }, color },
+  };
+  const points = {
+    mark: { type: "point", filled: true, size: 42, opacity: 1 },
+    encoding: { x: across, y: up("y"), color, shape: by() },
+  };
+  const levels = {
+    data: { values: [{}] },
+    mark: { type: "rule", color: SIDE, strokeDash: [3, 3] },
+    encoding: { y: { datum: level } },
+  };
+  const tops = {
+    data: { values: top?.ticks },
+    mark: { type: "point", opacity: 0 },
+    encoding: {
+      x: {
+        field: "at",
+        ...placed(x),
+        title: top?.label,
+        axis: { ...labelled(top?.ticks ?? []), orient: "top", labelColor: SIDE, titleColor: SIDE, grid: false },
+      },
+    },
+  };
+  return {
+    title: { text: title, fontSize: 12, offset: 6 },
+    width: WIDTH,
+    height: HEIGHT,
+    data: { values },
+    layer: [
+      lines,
+      ...(values.some(({ low }) => low !== undefined) ? [bands] : []),
+      points,
+      ...(level === undefined ? [] : [levels]),
+      ...(top === undefined ? [] : [tops]),
+    ],
+    ...(top && { resolve: { axis: { x: "independent" } } }),
+  };
+}
+
+/** Lines of text that fit below a panel. */
+function wrap(text: string): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + word.length < LINE_CHARACTERS) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+/** Around the data, and wide enough that what hardly changes looks like it. */
+function logDomain(values: readonly number[]): [low: number, high: number] {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const margin = Math.max(1.15, Math.sqrt((LEAST_SPAN * least) / most));
+  return [least / margin, most * margin];
+}
+
+/** `nice` ends a linear axis at ticks; without, there is room beside the first and last point. */
+function placed({ log = false, domain }: Axis, nice = false): object {
+  const range = log ? { nice: false } : { nice, zero: false };
+  const rest = { ...(nice ? {} : { padding: 8 }), ...(domain && { domain }) };
+  return { type: "quantitative", scale: { type: log ? "log" : "linear", ...range, ...rest } };
+}
+
+/** Round numbers in short form where no ticks are given: `0.05`, `500`, `20k`, `1.5M`. */
+function axisOf({ ticks }: Axis): object {
+  return ticks === undefined ? { format: "~s", tickCount: 6, labelOverlap: "greedy" } : labelled(ticks);
+}
+
+function labelled(ticks: readonly Tick[]): object {
+  const labels = Object.fromEntries(ticks.map(({ at, label }) => [String(at), label]));
+  return { values: ticks.map(({ at }) => at), labelExpr: `(${JSON.stringify(labels)})[toString(datum.value)]` };
+}
