@@ -10,9 +10,11 @@ import { presetOf } from "../train/presets.ts";
 import { inputError } from "../util/errors.ts";
 import { readJsonObject } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
+import { type CorpusFlags, corpusSettings } from "./corpus-options.ts";
 import { parseNumber } from "./options.ts";
 
-export interface ConfigFlags {
+export interface ConfigFlags extends CorpusFlags {
+  readonly corpus?: readonly string[];
   readonly task?: string;
   readonly config?: string;
   readonly set?: readonly string[];
@@ -86,5 +88,6 @@ function flagSettings({ task, seed, ...flags }: ConfigFlags): TrainOverrides {
   const { steps, density, denseGradEvery } = flags;
   const given = Object.entries({ steps, density, denseGradEvery }).filter(([, value]) => value !== undefined);
   const training = Object.fromEntries(given);
-  return { ...(task === undefined ? {} : { task }), ...(seed === undefined ? {} : { seed }), training };
+  const data = corpusSettings(flags, flags.corpus);
+  return { ...(task === undefined ? {} : { task }), ...(seed === undefined ? {} : { seed }), data, training };
 }

@@ -19,6 +19,7 @@ export const PATTERNS = {
 } as const;
 
 export type PatternName = keyof typeof PATTERNS;
+export const PATTERN_NAMES = ["brackets", "published"] as const satisfies readonly PatternName[];
 
 /** The pattern of the closed tokenizers. */
 export const PIECE_PATTERN = PATTERNS.brackets;

@@ -4,6 +4,7 @@
  *   runs/<name>/config.json     resolved configuration      metrics.jsonl         one line a record, append-only
  *               env.json        versions, platform, seed    events.out.tfevents*  the same for TensorBoard
  *               tokenizer.json  report.json                 checkpoints/step-000500/
+ *               corpus.json     sources of a real corpus
  *               circuits/<task>/...                         DONE                  written last
  */
 import * as path from "node:path";
@@ -21,6 +22,7 @@ export interface RunPaths {
   readonly metrics: string;
   readonly checkpoints: string;
   readonly tokenizer: string;
+  readonly corpus: string;
   readonly report: string;
   readonly circuits: string;
   readonly done: string;
@@ -33,6 +35,7 @@ export function runPaths(dir: string): RunPaths {
     metrics: path.join(dir, "metrics.jsonl"),
     checkpoints: path.join(dir, "checkpoints"),
     tokenizer: path.join(dir, "tokenizer.json"),
+    corpus: path.join(dir, "corpus.json"),
     report: path.join(dir, "report.json"),
     circuits: path.join(dir, "circuits"),
     done: path.join(dir, "DONE"),

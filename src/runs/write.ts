@@ -56,6 +56,11 @@ export class RunWriter {
     writeFileAtomic(this.paths.tokenizer, formatJson(tokenizer));
   }
 
+  /** What a real corpus was made of, as text. */
+  corpus(record: string): void {
+    writeFileAtomic(this.paths.corpus, record);
+  }
+
   report(report: object): void {
     writeVersioned(this.paths.report, REPORT_FORMAT, report);
   }

@@ -8,18 +8,22 @@ import {
   type CorpusCursor,
   type CorpusSplit,
   CorpusStream,
+  type DocumentSource,
   proceduralSource,
 } from "../data/corpus.ts";
 import type { DocumentFilter } from "../data/decontaminate.ts";
+import { mixSources } from "../data/mix.ts";
 import { heldOutFilter, PairSource, SPLIT_SIZE } from "../data/pairs.ts";
 import type { EncodedPair, TaskSpec } from "../data/task.ts";
+import { type CorpusRecord, openCorpus, type TokenCorpus } from "../data/token-corpus.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { taskTokenizer } from "../data/vocabulary.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Model } from "../model/model.ts";
 import { BIGRAM, initParams, paramSpecs } from "../model/names.ts";
-import { goalError } from "../util/errors.ts";
+import { assert, goalError } from "../util/errors.ts";
 import { grammarOf, modelOf, stepConfigOf, type TrainConfig } from "./config.ts";
+import { checkSame, type PrepareOptions, realCorpus } from "./corpora.ts";
 import { heldOutLoss, inputsAndTargets, type PairMetrics, pairMetrics } from "./evaluate.ts";
 import {
   activationStatistics,
@@ -44,8 +48,9 @@ export class TrainingData {
   readonly tasks: readonly TaskSpec[];
   readonly tokenizer: Tokenizer;
   private readonly decontaminator: DocumentFilter;
+  private corpus: TokenCorpus | undefined;
 
-  /** `tokenizer`: that of the run, when it exists already; else it is made from the corpus and the tasks. */
+  /** `tokenizer`: that of the run, made by `makeTokenizer`; without one, the closed tokenizer of corpus and tasks. */
   constructor(config: TrainConfig, tasks: readonly TaskSpec[], tokenizer?: Tokenizer) {
     this.config = config;
     this.tasks = tasks;
@@ -58,9 +63,35 @@ export class TrainingData {
     return new PairSource(task, this.tokenizer, { seed, contextLength: model.contextLength });
   }
 
+  /**
+   * Opens the real corpus, if the run has one; needed before its text is.
+   *
+   * @param expected what it was made of when the run began.
+   * @throws inputError when the sources cannot be read, or are not those expected.
+   */
+  async prepare({ expected, ...options }: PrepareOptions = {}): Promise<void> {
+    const real = realCorpus(this.config);
+    if (real === undefined) return;
+    this.corpus = await openCorpus(real, this.tokenizer, options);
+    if (expected !== undefined) checkSame(this.corpus.record, expected);
+  }
+
+  /** What the real corpus was made of, once it is prepared. */
+  get record(): CorpusRecord | undefined {
+    return this.corpus?.record;
+  }
+
+  private source(split: CorpusSplit): DocumentSource {
+    const { data, seed } = this.config;
+    const procedural = proceduralSource(grammarOf(this.config), seed, split);
+    if (data.corpus.length === 0) return procedural;
+    assert(this.corpus !== undefined, "the corpus was not prepared");
+    const real = this.corpus.source(split, seed);
+    return data.procedural === 0 ? real : mixSources(procedural, data.procedural, real, this.tokenizer);
+  }
+
   stream(split: CorpusSplit, cursor?: CorpusCursor): CorpusStream {
-    const source = proceduralSource(grammarOf(this.config), this.config.seed, split);
-    return new CorpusStream(source, this.tokenizer, {
+    return new CorpusStream(this.source(split), this.tokenizer, {
       decontaminator: this.decontaminator,
       ...(cursor === undefined ? {} : { cursor }),
     });

@@ -2,7 +2,8 @@
 import * as path from "node:path";
 import { type Command, Option } from "commander";
 import { findTasks } from "../../../tasks/index.ts";
-import { tokenizerToJson } from "../../data/tokenizer-json.ts";
+import { type CorpusRecord, recordText } from "../../data/token-corpus.ts";
+import { tokenizerFromJson, tokenizerToJson } from "../../data/tokenizer-json.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { LapSum, type ProfileReport, Profiler } from "../../engine/profile.ts";
 import { Model } from "../../model/model.ts";
@@ -19,6 +20,7 @@ import {
   TRAIN_DEFAULTS,
   type TrainOverrides,
 } from "../../train/config.ts";
+import { makeTokenizer } from "../../train/corpora.ts";
 import { isLearned, LEARNED_LOSS, promptShape } from "../../train/evaluate.ts";
 import { trainingMemory } from "../../train/memory.ts";
 import { DENSE_ABOVE } from "../../train/step.ts";
@@ -35,7 +37,8 @@ import {
   writeMoments,
 } from "../../train/trainer.ts";
 import { goalError, interruptError, type SparseError } from "../../util/errors.ts";
-import { ensureWritableDir } from "../../util/files.ts";
+import { ensureWritableDir, pathExists, readText } from "../../util/files.ts";
+import { CORPUS_HELP, corpusText, documentOptions, mixOptions, readingProgress } from "../corpus-options.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
 import { checkMemory, PROBED_PAIRS } from "../memory.ts";
@@ -45,6 +48,7 @@ import { examplesText } from "../program.ts";
 import { fraction, nats, plural } from "../render.ts";
 import { type ConfigFlags, type TrainSettings, trainSettings } from "../train-config.ts";
 import { headText, mean, Pace, profileText, reportText, TrainLog } from "../train-log.ts";
+import { checkTokenizer, prepareText } from "../trained-run.ts";
 
 interface Flags extends ConfigFlags, EngineFlags {
   readonly out?: string;
@@ -59,6 +63,8 @@ export function register(command: Command, out: Output): void {
     .usage("--task <name> [options]")
     .addOption(new Option("--task <name>", "task, group of tasks, or all; `sparse tasks` lists them"))
     .addOption(new Option("--out <dir>", "run directory (default: runs/<task>)"))
+    .addOption(new Option("--corpus <path...>", `train on real text: ${CORPUS_HELP}`));
+  documentOptions(mixOptions(command))
     .addOption(
       new Option("--seed <n>", `seed of corpus, pairs and weights (default: ${seed})`).argParser(wholeNumber("--seed")),
     )
@@ -92,7 +98,22 @@ export function register(command: Command, out: Output): void {
     .addOption(new Option("--force", "replace the run that is there"))
     .addOption(
       new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([
-        ...["task", "out", "config", "set", "seed", "steps", "density", "denseGradEvery", "force"],
+        ...[
+          "task",
+          "corpus",
+          "mix",
+          "tokenizer",
+          "textField",
+          "separator",
+          "out",
+          "config",
+          "set",
+          "seed",
+          "steps",
+          "density",
+          "denseGradEvery",
+          "force",
+        ],
       ]),
     )
     .addHelpText("after", `${EXAMPLES}\n\n${settingsHelp()}`)
@@ -103,6 +124,7 @@ const EXAMPLES = examplesText([
   ["sparse train --task quotes", "into runs/quotes, with the task's preset"],
   ["sparse train --task quotes --density 1/16 --out runs/denser", "more weights"],
   ["sparse train --task quotes --set model.layers=1 --set model.width=64", "a smaller model"],
+  ["sparse train --task quotes --corpus ~/code --mix procedural=0.3", "on the Python files of a folder"],
   ["sparse train --resume runs/quotes", "go on after Ctrl-C"],
 ]);
 
@@ -134,7 +156,7 @@ async function run(flags: Flags, out: Output): Promise<void> {
     const profiler = flags.profile ? new Profiler(opened) : undefined;
     const engine = profiler?.engine ?? opened;
     try {
-      const data = new TrainingData(settings.config, settings.tasks);
+      const data = await openData(settings, resumed, out, signal);
       const job: Job = { ...settings, dir, data, engine, profiler, out, started };
       checkSizes(job);
       await breathe(signal);
@@ -144,16 +166,32 @@ async function run(flags: Flags, out: Output): Promise<void> {
         await breathe(signal);
         ensureWritableDir(path.dirname(path.resolve(dir)));
         const writer = createRun(dir, { config: settings.config, env, force: flags.force ?? false });
+        if (data.record !== undefined) writer.corpus(recordText(data.record));
         await work(job, model, writer, signal);
       } else {
         tellOtherEngine(readEnv(resumed).engine, engine, out);
         const { writer, checkpoint } = resumeRun(dir);
+        checkTokenizer(resumed.paths.tokenizer, data.tokenizer, checkpoint.state);
         await work(job, new Model(engine, checkpoint.model), writer, signal, checkpoint);
       }
     } finally {
       engine.dispose();
     }
   });
+}
+
+/** Tokenizer and text: made for a new run, the run's own for one that goes on. */
+async function openData({ config, tasks }: TrainSettings, resumed: Run | undefined, out: Output, signal: AbortSignal) {
+  if (resumed !== undefined && pathExists(resumed.paths.tokenizer)) {
+    const { tokenizer: file } = resumed.paths;
+    const data = new TrainingData(config, tasks, tokenizerFromJson(readText(file), file));
+    await prepareText(resumed, data, out, signal);
+    return data;
+  }
+  const tokenizer = await makeTokenizer(config, tasks, readingProgress(out, signal, "training the tokenizer"));
+  const data = new TrainingData(config, tasks, tokenizer);
+  await data.prepare({ onProgress: readingProgress(out, signal, "reading the corpus") });
+  return data;
 }
 
 /** Refuses what cannot be indexed, and what the machine has no memory for. */
@@ -226,7 +264,11 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
           break;
         case "checkpoint": {
           const { step, cursor, stepper } = event;
-          const state = { cursor: { ...cursor }, ...(stepper && { stepper: { ...stepper } }) };
+          const state = {
+            cursor: { ...cursor },
+            tokenizer: data.tokenizer.hash,
+            ...(stepper && { stepper: { ...stepper } }),
+          };
           const ref = writer.checkpoint({ step, model: model.store(), moments: readMoments(model), state });
           out.event({ event: "checkpoint", step, path: ref.dir });
           kept = step;
@@ -264,15 +306,23 @@ function tellProfile(report: ProfileReport, out: Output): void {
   out.line(profileText(report, out.style));
 }
 
-function tellStart({ dir, tasks, config, engine, out }: Job, model: Model, from: number): void {
+function tellStart({ dir, tasks, config, data, engine, out }: Job, model: Model, from: number): void {
   const parameters = paramSpecs(model.config).reduce((sum, spec) => sum + shapeSize(spec.shape), 0);
   const names = tasks.map((task) => task.name);
   const { steps, density } = config.training;
   const { seed } = config;
   out.event({ event: "start", run: dir, tasks: names, from, steps, density, seed, parameters, engine: engine.info });
   tellUnusedCycle(config.training, out);
+  const { record } = data;
+  if (record !== undefined) tellCorpus(record, out);
   out.line(headText({ dir, tasks, config, model: model.config, parameters, engine: engine.info, from }, out.style));
   out.line();
+}
+
+function tellCorpus(record: CorpusRecord, out: Output): void {
+  const { files, options, ...facts } = record;
+  out.event({ event: "corpus", ...facts, files: files.length, paths: options.paths });
+  out.line(`${out.style.dim("corpus")}  ${corpusText(record)}`);
 }
 
 /** Says so when the run is too dense for steps without the gradients of zero weights. */
