@@ -13,7 +13,7 @@ import type { Bpe } from "./bpe/train.ts";
 import { type Cut, fromByteChars, PIECE_PATTERN, pieceCutter, toByteChars } from "./pretokenize.ts";
 
 export const EOT_TEXT = "<|endoftext|>";
-export const UNK_TEXT = "<unk>";
+const UNK_TEXT = "<unk>";
 
 export interface Tokenizer {
   readonly kind: "closed" | "bpe";

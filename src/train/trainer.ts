@@ -10,12 +10,13 @@ import {
   CorpusStream,
   type DocumentSource,
   proceduralSource,
+  type StreamOptions,
 } from "../data/corpus.ts";
 import type { DocumentFilter } from "../data/decontaminate.ts";
 import { mixSources } from "../data/mix.ts";
 import { heldOutFilter, PairSource, SPLIT_SIZE } from "../data/pairs.ts";
 import type { EncodedPair, TaskSpec } from "../data/task.ts";
-import { type CorpusRecord, openCorpus, type TokenCorpus } from "../data/token-corpus.ts";
+import { openCorpus, type TokenCorpus } from "../data/token-corpus.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { taskTokenizer } from "../data/vocabulary.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -48,7 +49,7 @@ export class TrainingData {
   readonly tasks: readonly TaskSpec[];
   readonly tokenizer: Tokenizer;
   private readonly decontaminator: DocumentFilter;
-  private corpus: TokenCorpus | undefined;
+  private prepared: TokenCorpus | undefined;
 
   /** `tokenizer`: that of the run, made by `makeTokenizer`; without one, the closed tokenizer of corpus and tasks. */
   constructor(config: TrainConfig, tasks: readonly TaskSpec[], tokenizer?: Tokenizer) {
@@ -72,28 +73,29 @@ export class TrainingData {
   async prepare({ expected, ...options }: PrepareOptions = {}): Promise<void> {
     const real = realCorpus(this.config);
     if (real === undefined) return;
-    this.corpus = await openCorpus(real, this.tokenizer, options);
-    if (expected !== undefined) checkSame(this.corpus.record, expected);
+    this.prepared = await openCorpus(real, this.tokenizer, options);
+    if (expected !== undefined) checkSame(this.prepared.record, expected);
   }
 
-  /** What the real corpus was made of, once it is prepared. */
-  get record(): CorpusRecord | undefined {
-    return this.corpus?.record;
+  /** The real corpus, once it is prepared. */
+  get corpus(): TokenCorpus | undefined {
+    return this.prepared;
   }
 
   private source(split: CorpusSplit): DocumentSource {
     const { data, seed } = this.config;
     const procedural = proceduralSource(grammarOf(this.config), seed, split);
     if (data.corpus.length === 0) return procedural;
-    assert(this.corpus !== undefined, "the corpus was not prepared");
-    const real = this.corpus.source(split, seed);
+    assert(this.prepared !== undefined, "the corpus was not prepared");
+    const real = this.prepared.source(split, seed);
     return data.procedural === 0 ? real : mixSources(procedural, data.procedural, real, this.tokenizer);
   }
 
-  stream(split: CorpusSplit, cursor?: CorpusCursor): CorpusStream {
+  stream(split: CorpusSplit, { cursor, marks = false }: Pick<StreamOptions, "cursor" | "marks"> = {}): CorpusStream {
     return new CorpusStream(this.source(split), this.tokenizer, {
       decontaminator: this.decontaminator,
       ...(cursor === undefined ? {} : { cursor }),
+      marks,
     });
   }
 
@@ -189,7 +191,7 @@ export async function* train(
   const { config } = data;
   const { steps, batch } = config.training;
   const { contextLength } = config.model;
-  const stream = data.stream("train", resume?.cursor);
+  const stream = data.stream("train", resume === undefined ? {} : { cursor: resume.cursor });
   const stepper = new Stepper(model, stepConfigOf(config), undefined, resume?.stepper);
   const checkpoint = (step: number): CheckpointEvent => {
     const state = config.training.denseGradEvery > 1 ? stepper.state() : undefined;

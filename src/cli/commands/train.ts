@@ -166,7 +166,7 @@ async function run(flags: Flags, out: Output): Promise<void> {
         await breathe(signal);
         ensureWritableDir(path.dirname(path.resolve(dir)));
         const writer = createRun(dir, { config: settings.config, env, force: flags.force ?? false });
-        if (data.record !== undefined) writer.corpus(recordText(data.record));
+        if (data.corpus !== undefined) writer.corpus(recordText(data.corpus.record));
         await work(job, model, writer, signal);
       } else {
         tellOtherEngine(readEnv(resumed).engine, engine, out);
@@ -313,8 +313,7 @@ function tellStart({ dir, tasks, config, data, engine, out }: Job, model: Model,
   const { seed } = config;
   out.event({ event: "start", run: dir, tasks: names, from, steps, density, seed, parameters, engine: engine.info });
   tellUnusedCycle(config.training, out);
-  const { record } = data;
-  if (record !== undefined) tellCorpus(record, out);
+  if (data.corpus !== undefined) tellCorpus(data.corpus.record, out);
   out.line(headText({ dir, tasks, config, model: model.config, parameters, engine: engine.info, from }, out.style));
   out.line();
 }

@@ -9,7 +9,7 @@ import { BYTE_ALPHABET, toByteChars } from "../pretokenize.ts";
 import { MergeQueue } from "./queue.ts";
 
 /** A token in the byte-level alphabet, as `tokenizer.json` spells it. */
-export type ByteChars = string;
+type ByteChars = string;
 
 export interface Bpe {
   /** By id: the 256 bytes, the required pieces, then what the merges made. */
