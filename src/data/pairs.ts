@@ -239,7 +239,7 @@ export class PairSource {
       "task-target",
       `Task ${pair.task} (${pair.variant}): the completion ${JSON.stringify(target)} ${why}, with the ` +
         `${this.tokenizer.kind} tokenizer of ${this.tokenizer.vocabSize} tokens`,
-      "Use a tokenizer trained with this task.",
+      `Use a tokenizer trained with this task: \`sparse tokenizer train --task ${pair.task}\` makes one.`,
     );
   }
 

@@ -70,7 +70,7 @@ const FORMAT: Format = { format: "sparse-circuits/corpus", version: 1 };
 const FILES = { record: "corpus.json", tokens: "tokens.bin", segments: "segments.bin" } as const;
 
 /** `$SPARSE_CACHE`, or the place where the system's programs keep what can be made again. */
-export function cacheFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
+function cacheFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
   if (env.SPARSE_CACHE) return env.SPARSE_CACHE;
   return path.join(env.XDG_CACHE_HOME || path.join(os.homedir(), ".cache"), "sparse-circuits");
 }
@@ -223,8 +223,9 @@ export class TokenCorpus {
   /** @throws inputError when there are fewer documents than splits. */
   constructor(record: CorpusRecord, tokens: Uint8Array, segments: Uint8Array) {
     this.record = record;
-    this.tokens = new Uint16Array(tokens.slice().buffer);
-    const pairs = new Uint32Array(segments.slice().buffer);
+    // Copies, as a buffer that was read may lie anywhere in a larger one.
+    this.tokens = new Uint16Array(new Uint8Array(tokens).buffer);
+    const pairs = new Uint32Array(new Uint8Array(segments).buffer);
     const count = pairs.length / 2;
     this.starts = new Float64Array(count + 1);
     const hashes = pairs.filter((_, i) => i % 2 === 0);

@@ -77,7 +77,7 @@ class BpeTokenizer implements Tokenizer {
   constructor(parts: TokenizerParts) {
     const { pattern, tokens, merges, ignoreMerges, special, eot, unk } = parts;
     this.parts = parts;
-    this.kind = merges.length === 0 ? "closed" : "bpe";
+    this.kind = merges.length === 0 && unk !== undefined ? "closed" : "bpe";
     this.vocabSize = tokens.length;
     this.eot = eot;
     this.unk = unk;

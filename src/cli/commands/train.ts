@@ -11,7 +11,7 @@ import { paramSpecs, shapeSize } from "../../model/names.ts";
 import type { Checkpoint } from "../../runs/checkpoints.ts";
 import { describeEnv } from "../../runs/env.ts";
 import { openRun, type Run, readEnv } from "../../runs/open.ts";
-import { createRun, type RunWriter, resumeRun } from "../../runs/write.ts";
+import { checkPlace, createRun, type RunWriter, resumeRun } from "../../runs/write.ts";
 import {
   modelOf,
   resolveTrainConfig,
@@ -151,6 +151,8 @@ async function run(flags: Flags, out: Output): Promise<void> {
   const resumed = flags.resume === undefined ? undefined : openRun(flags.resume, { allowUnfinished: true });
   const settings = resumed === undefined ? trainSettings(flags) : storedSettings(resumed);
   const dir = flags.resume ?? flags.out ?? `runs/${settings.config.task}`;
+  // Before a corpus is read, which may take minutes.
+  if (resumed === undefined) checkPlace(dir, flags.force ?? false);
   await interruptible(out, async (signal) => {
     const opened = await openEngine(flags, out);
     const profiler = flags.profile ? new Profiler(opened) : undefined;

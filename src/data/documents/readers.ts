@@ -54,14 +54,14 @@ export const readJsonLines: Reader = async function* (file, { textField }) {
     const { value, done } = await all.next();
     if (done) return value;
     const { bytes, number } = value;
-    if (!isUtf8(bytes)) throw badLine(file, number, "is not UTF-8", "Convert the file to UTF-8.");
+    if (!isUtf8(bytes)) throw badLine(file, number, " is not UTF-8", "Convert the file to UTF-8.");
     const line = bytes.toString().trim();
     if (line !== "") yield fieldOf(line, textField, file, number);
   }
 };
 
 function badLine(file: string, line: number, why: string, hint: string): Error {
-  return inputError("corpus-line", `${file}, line ${line} ${why}`, hint);
+  return inputError("corpus-line", `${file}, line ${line}${why}`, hint);
 }
 
 function fieldOf(line: string, field: string, file: string, number: number): Read {
@@ -69,15 +69,15 @@ function fieldOf(line: string, field: string, file: string, number: number): Rea
   try {
     value = JSON.parse(line);
   } catch (error) {
-    throw badLine(file, number, `is not JSON: ${(error as Error).message}`, "Correct the line, or remove it.");
+    throw badLine(file, number, ` is not JSON: ${(error as Error).message}`, "Correct the line, or remove it.");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw badLine(file, number, "is not a JSON object", `Expected lines such as {"${field}": "..."}.`);
+    throw badLine(file, number, " is not a JSON object", `Expected lines such as {"${field}": "..."}.`);
   }
   const text = (value as { [field: string]: unknown })[field];
   if (typeof text === "string") return { text };
   const strings = Object.entries(value).flatMap(([name, one]) => (typeof one === "string" ? [name] : []));
-  const why = text === undefined ? `has no field "${field}"` : `: field "${field}" is not text`;
+  const why = text === undefined ? ` has no field "${field}"` : `: field "${field}" is not text`;
   throw badLine(file, number, why, fieldHint(field, strings));
 }
 
