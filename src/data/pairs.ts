@@ -47,7 +47,7 @@ export function preambleGrammar(spec: TaskSpec): Grammar {
 const ANYWHERE = ["", " "];
 
 /** Names that the tokenizer has as one token wherever programs use them. */
-export function taskEnv(tokenizer: Tokenizer): TaskEnv {
+export function taskEnv(tokenizer: Pick<Tokenizer, "isSingle">): TaskEnv {
   const pools = Object.fromEntries(
     (Object.keys(POOLS) as (keyof Pools)[]).map((pool) => {
       const forms = NAME_FORMS[pool] ?? ANYWHERE;

@@ -1,29 +1,33 @@
 /**
  * What a trained tokenizer must have as one token so that tasks can be asked with it: the completions of their prompts,
- * and the names that the prompts are made of, at the beginning of a line and after a space.
+ * and every name that the tasks' generators ask to be a single token.
  */
 import { Rng } from "../util/rng.ts";
-import { POOLS } from "./grammar/names.ts";
+import { taskEnv } from "./pairs.ts";
 import type { Cut } from "./pretokenize.ts";
-import { drawOf, probeVariants, type TaskEnv, type TaskSpec, variantNames } from "./task.ts";
+import { drawOf, probeVariants, type TaskSpec, variantNames } from "./task.ts";
 
 /** Drafts read of each variant; completions are few and common. */
 const DRAFTS = 60;
 
-/** In the order of code units: the same tasks give the same tokenizer. Completions that `cut` divides are left out. */
+/** In the order of code units: the same tasks give the same tokenizer. What `cut` divides can be no token, and is left out. */
 export function requiredPieces(tasks: readonly TaskSpec[], cut: Cut): string[] {
-  const isPiece = (text: string): boolean => cut(text).length === 1;
-  const env: TaskEnv = { pools: POOLS, isSingle: isPiece };
   const pieces = new Set<string>();
+  const require = (text: string): boolean => {
+    const isPiece = cut(text).length === 1;
+    if (isPiece) pieces.add(text);
+    return isPiece;
+  };
   for (const task of tasks) {
+    const env = taskEnv({ isSingle: require });
     for (const variant of [...variantNames(task), ...probeVariants(task)]) {
       const draw = drawOf(task, variant);
       for (let i = 0; i < DRAFTS; i++) {
         const { pos, neg } = draw(Rng.of("required pieces", task.name, variant, i), env);
-        pieces.add(pos.target).add(neg.target);
+        require(pos.target);
+        require(neg.target);
       }
     }
   }
-  if (tasks.length > 0) for (const name of Object.values(POOLS).flat()) pieces.add(name).add(` ${name}`);
-  return [...pieces].filter(isPiece).sort();
+  return [...pieces].sort();
 }

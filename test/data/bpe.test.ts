@@ -1,8 +1,5 @@
 /** The trainer and its tokenizers against Hugging Face's own (the npm package `tokenizers`: the Rust library). */
-import { isUtf8 } from "node:buffer";
-import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
-import * as path from "node:path";
 import fc from "fast-check";
 import { Tokenizer as Peer } from "tokenizers";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -12,33 +9,12 @@ import { tiktokenRanks } from "../../src/data/tiktoken.ts";
 import { bpeTokenizer, EOT_TEXT, type Tokenizer } from "../../src/data/tokenizer.ts";
 import { tokenizerFromJson, tokenizerToJson } from "../../src/data/tokenizer-json.ts";
 import { checkProperty } from "../support/property.ts";
-import { python } from "../support/python.ts";
+import { realText } from "../support/real-text.ts";
 import { useTempDir } from "../support/temp.ts";
 
 const temp = useTempDir();
-const ROOT = path.resolve(import.meta.dirname, "../..");
 
-/** Real text: Python's standard library where there is one, else this project's own sources. */
-const TEXTS = firstBytes(python3Library() ?? path.join(ROOT, "src"), 2_000_000);
-
-function python3Library(): string | undefined {
-  if (python === undefined) return undefined;
-  const { stdout } = spawnSync(python, ["-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"]);
-  return String(stdout).trim();
-}
-
-function firstBytes(folder: string, bytes: number): string[] {
-  const texts: string[] = [];
-  let left = bytes;
-  for (const name of fs.readdirSync(folder, { recursive: true }).map(String).sort()) {
-    if (!/\.(py|ts)$/.test(name) || left <= 0) continue;
-    const content = fs.readFileSync(path.join(folder, name));
-    if (!isUtf8(content)) continue;
-    texts.push(content.toString());
-    left -= content.length;
-  }
-  return texts;
-}
+const TEXTS = realText(2_000_000);
 
 /** The peer reads its files line by line. */
 const LINES = TEXTS.flatMap((text) => text.split(/(?<=\n)/));
