@@ -59,6 +59,8 @@ export type OnProgress = (progress: BuildProgress) => Promise<void>;
 export interface OpenOptions {
   /** Folder of all caches. */
   readonly cache?: string;
+  /** `content` of the corpus wanted: one in the cache will do, whatever has become of the sources. */
+  readonly content?: string | undefined;
   /** Awaited every few hundred documents, and not asked when nothing is built; may throw to stop. */
   readonly onProgress?: OnProgress;
 }
@@ -79,11 +81,13 @@ function cacheFolder(env: Readonly<Record<string, string | undefined>> = process
 export async function openCorpus(
   options: TokenCorpusOptions,
   tokenizer: Tokenizer,
-  { cache = cacheFolder(), onProgress }: OpenOptions = {},
+  { cache = cacheFolder(), content, onProgress }: OpenOptions = {},
 ): Promise<TokenCorpus> {
   const absolute = { ...options, paths: options.paths.map((one) => path.resolve(one)) };
-  const documents = new Documents(absolute);
   const dir = path.join(cache, "corpora", sha256(JSON.stringify([absolute, tokenizer.hash])).slice(0, 24));
+  const wanted = content === undefined ? undefined : readCache(dir, (record) => record.content === content);
+  if (wanted !== undefined) return wanted;
+  const documents = new Documents(absolute);
   const cached = readCache(dir, (record) => {
     return record.fingerprint === documents.fingerprint && record.tokenizer === tokenizer.hash;
   });

@@ -25,7 +25,7 @@ const SEGMENT_CONTEXTS = 4;
 /** Text that a tokenizer is trained on; more changes the merges little. */
 const BPE_BYTES = 20_000_000;
 
-export interface PrepareOptions extends OpenOptions {
+export interface PrepareOptions extends Omit<OpenOptions, "content"> {
   readonly expected?: CorpusRecord | undefined;
 }
 

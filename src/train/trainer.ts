@@ -73,7 +73,7 @@ export class TrainingData {
   async prepare({ expected, ...options }: PrepareOptions = {}): Promise<void> {
     const real = realCorpus(this.config);
     if (real === undefined) return;
-    this.prepared = await openCorpus(real, this.tokenizer, options);
+    this.prepared = await openCorpus(real, this.tokenizer, { ...options, content: expected?.content });
     if (expected !== undefined) checkSame(this.prepared.record, expected);
   }
 

@@ -190,6 +190,10 @@ describe("a run's own files", () => {
 
     fs.rmSync(temp("run/DONE"));
     fs.appendFileSync(path.join(src, "3.py"), "total = total + 1\n");
+    // The cache still has the text as it was.
+    expect((await run("train", "--resume", temp("run"))).code).toBe(3);
+    fs.rmSync(temp("run/DONE"));
+    fs.rmSync(temp("cache"), { recursive: true });
     const changed = await run("train", "--resume", temp("run"));
     expect(changed.code).toBe(2);
     expect(changed.stderr).toContain("3.py is gone or has changed");
