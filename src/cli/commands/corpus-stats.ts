@@ -6,6 +6,7 @@ import type { TokenCorpus } from "../../data/token-corpus.ts";
 import { resolveTrainConfig } from "../../train/config.ts";
 import { makeTokenizer } from "../../train/corpora.ts";
 import { type CorpusCounts, countCorpus } from "../../train/corpus-counts.ts";
+import { presetOf } from "../../train/presets.ts";
 import { TrainingData } from "../../train/trainer.ts";
 import { inputError } from "../../util/errors.ts";
 import {
@@ -38,7 +39,7 @@ export function register(command: Command, out: Output): void {
   command
     .argument("[path...]", `${CORPUS_HELP}; without any, the procedural corpus`)
     .addOption(new Option("--profile <name>", "of the procedural corpus (default: quotes)"))
-    .addOption(new Option("--task <name>", "tasks that the tokenizer is for (default: none)"))
+    .addOption(new Option("--task <name>", "read as `sparse train` does for a task or group"))
     .addOption(
       new Option("--tokens <n>", "tokens of the training stream that are counted")
         .default(SAMPLE_TOKENS)
@@ -63,8 +64,8 @@ async function run(paths: readonly string[], flags: Flags, out: Output, signal: 
   }
   const { profile, seed } = flags;
   const data = { ...corpusSettings(flags, paths), ...(profile === undefined ? {} : { profile }) };
-  const config = resolveTrainConfig([{ data, seed }]);
   const tasks = flags.task === undefined ? [] : findTasks(flags.task);
+  const config = resolveTrainConfig([presetOf(tasks), { data, seed }]);
   const tokenizer = await makeTokenizer(config, tasks, readingProgress(out, signal, "training the tokenizer"));
   const opened = new TrainingData(config, tasks, tokenizer);
   await opened.prepare({ onProgress: readingProgress(out, signal, "reading the corpus") });
