@@ -6,9 +6,11 @@ export { parseCircuit, readCircuit, serializeCircuit } from "./circuits/file.ts"
 export { type CircuitGraph, circuitGraph } from "./circuits/graph.ts";
 export type { Circuit, CircuitEdge, CircuitLink, CircuitNode } from "./circuits/schema.ts";
 export { circuitTable } from "./circuits/table.ts";
+export { trainBpe } from "./data/bpe/train.ts";
 export { checkTask } from "./data/check-task.ts";
 export { type BatchMark, CorpusStream, type DocumentSource, proceduralSource } from "./data/corpus.ts";
 export { type GrammarOptions, grammarOptions, PROFILES } from "./data/grammar.ts";
+export { mixSources } from "./data/mix.ts";
 export { pairListTask } from "./data/pair-list.ts";
 export { batchPairs, type PairBatch, PairSource } from "./data/pairs.ts";
 export {
@@ -23,7 +25,9 @@ export {
   type TaskEnv,
   type TaskSpec,
 } from "./data/task.ts";
-export type { Tokenizer } from "./data/tokenizer.ts";
+export { tiktokenRanks } from "./data/tiktoken.ts";
+export { type CorpusRecord, openCorpus, type TokenCorpus, type TokenCorpusOptions } from "./data/token-corpus.ts";
+export { bpeTokenizer, type Tokenizer } from "./data/tokenizer.ts";
 export { tokenizerFromJson, tokenizerToJson } from "./data/tokenizer-json.ts";
 export { taskTokenizer } from "./data/vocabulary.ts";
 export type { Activation, DenseParam, Engine, EngineInfo, SparseParam, TokenShape } from "./engine/engine.ts";
@@ -46,6 +50,7 @@ export { MaskedModel } from "./prune/masked-model.ts";
 export { meanActivations } from "./prune/means.ts";
 export { loadModel, openRun, type Run } from "./runs/open.ts";
 export { resolveTrainConfig, TRAIN_DEFAULTS, type TrainConfig, type TrainOverrides } from "./train/config.ts";
+export { makeTokenizer } from "./train/corpora.ts";
 export { type PairMetrics, pairMetrics, type TextMetrics, textMetrics } from "./train/evaluate.ts";
 export { type ProbeCurve, probeCurve } from "./train/probes.ts";
 export { densityAt, lrAt, type Schedule } from "./train/schedule.ts";

@@ -39,6 +39,22 @@ await runProgram({
           summary: "print documents of the procedural corpus with their decision points",
           load: () => import("./commands/corpus-show.ts"),
         },
+        {
+          name: "stats",
+          summary: "count documents, tokens and decision points",
+          load: () => import("./commands/corpus-stats.ts"),
+        },
+      ],
+    },
+    {
+      name: "tokenizer",
+      summary: "make tokenizers",
+      commands: [
+        {
+          name: "train",
+          summary: "train byte-pair encoding on text",
+          load: () => import("./commands/tokenizer-train.ts"),
+        },
       ],
     },
   ],

@@ -9,10 +9,12 @@ import { presetOf } from "../train/presets.ts";
 import { inputError } from "../util/errors.ts";
 import { readJsonObject } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
+import { type CorpusFlags, corpusSettings } from "./corpus-options.ts";
 import { parseNumber } from "./options.ts";
 import { type TaskSource, taskSource } from "./task-source.ts";
 
-export interface ConfigFlags {
+export interface ConfigFlags extends CorpusFlags {
+  readonly corpus?: readonly string[];
   readonly task?: string;
   readonly taskLoss?: TaskLoss;
   readonly config?: string;
@@ -92,5 +94,12 @@ function flagSettings({ task, taskLoss, seed, ...flags }: ConfigFlags): TrainOve
   const { steps, density, denseGradEvery } = flags;
   const given = Object.entries({ steps, density, denseGradEvery }).filter(([, value]) => value !== undefined);
   const training = Object.fromEntries(given);
-  return { ...(task && { task }), ...(taskLoss && { taskLoss }), ...(seed === undefined ? {} : { seed }), training };
+  const data = corpusSettings(flags, flags.corpus);
+  return {
+    ...(task && { task }),
+    ...(taskLoss && { taskLoss }),
+    ...(seed === undefined ? {} : { seed }),
+    data,
+    training,
+  };
 }

@@ -2,15 +2,20 @@
 import * as path from "node:path";
 import { findTasks } from "../../tasks/index.ts";
 import type { TaskSpec } from "../data/task.ts";
+import type { CorpusRecord } from "../data/token-corpus.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { tokenizerFromJson } from "../data/tokenizer-json.ts";
 import type { StoredModel } from "../model/params.ts";
+import { latestState } from "../runs/checkpoints.ts";
 import { loadModel, openRun, type Run } from "../runs/open.ts";
 import { resolveTrainConfig, type TrainConfig, type TrainOverrides } from "../train/config.ts";
 import { TrainingData } from "../train/trainer.ts";
 import { inputError } from "../util/errors.ts";
-import { readText } from "../util/files.ts";
+import { pathExists, readText } from "../util/files.ts";
+import { type JsonObject, readJsonObject } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
+import { readingProgress } from "./corpus-options.ts";
+import type { Output } from "./output.ts";
 import { tasksOf } from "./task-source.ts";
 
 export interface TrainedRun {
@@ -37,7 +42,27 @@ export async function openTrainedRun(dir: string): Promise<TrainedRun> {
       "The files are of different runs; restore the run's own tokenizer.json, or train again.",
     );
   }
+  checkTokenizer(run.paths.tokenizer, tokenizer, latestState(dir));
   return { run, name: path.basename(path.resolve(dir)), config, tokenizer, data, model };
+}
+
+/** Checks that a tokenizer is the one that a checkpoint was trained with; old checkpoints do not say. */
+export function checkTokenizer(file: string, tokenizer: Tokenizer, state: JsonObject): void {
+  const { tokenizer: expected } = state;
+  if (expected === undefined || expected === tokenizer.hash) return;
+  throw inputError(
+    "tokenizer-mismatch",
+    `${file} is not the tokenizer that the model was trained with: expected hash ${String(expected).slice(0, 16)}, ` +
+      `found ${tokenizer.hash.slice(0, 16)}`,
+    "Restore the run's own tokenizer.json, or train again.",
+  );
+}
+
+/** Opens the real corpus of a run that has one, before its text is asked for; refuses one that has changed. */
+export async function prepareText(run: Run, data: TrainingData, out: Output, signal: AbortSignal): Promise<void> {
+  if (!pathExists(run.paths.corpus)) return;
+  const expected = readJsonObject(run.paths.corpus) as JsonObject & CorpusRecord;
+  await data.prepare({ expected, onProgress: readingProgress(out, signal, "reading the corpus") });
 }
 
 /** The run's tasks that a name stands for; all of them without one. Refuses tasks that the run was not trained for. */

@@ -2,7 +2,7 @@
  * A corpus as an endless stream of tokens, packed into windows: end-of-text, document, end-of-text, document ... cut
  * every `contextLength + 1` tokens, so a window may begin inside a document. Contract: the stream depends on the source,
  * the tokenizer and the decontaminator alone; a stream resumed from a cursor goes on exactly as the one that wrote it,
- * whatever the batch sizes before or after. Nothing is kept on disk.
+ * whatever the batch sizes before or after.
  */
 import { inputError } from "../util/errors.ts";
 import { hash32, Rng } from "../util/rng.ts";
@@ -13,11 +13,22 @@ import type { Tokenizer } from "./tokenizer.ts";
 /** train: the model's; val: held-out loss; calib: means for ablation, and nothing else. */
 export type CorpusSplit = "train" | "val" | "calib";
 
+/** A program as text, or any document as the token ids of the stream's tokenizer. */
+export type Document = Program | { readonly tokens: ArrayLike<number> };
+
 /** Documents by number, endless; a finite collection starts over. */
-export interface DocumentSource {
+export interface DocumentSource<D extends Document = Document> {
   /** Equal for sources that give the same documents. */
   readonly id: string;
-  document(index: number): Program;
+  document(index: number): D;
+}
+
+/** The tokens of a document, end-of-text first. */
+export function encodeDocument(document: Document, tokenizer: Tokenizer): number[] {
+  const into = [tokenizer.eot];
+  if ("text" in document) return tokenizer.encode(document.text, into);
+  for (let i = 0; i < document.tokens.length; i++) into.push(document.tokens[i]!);
+  return into;
 }
 
 /** Where a stream stands: JSON, a few dozen bytes. */
@@ -56,7 +67,7 @@ export interface CorpusBatch {
  * drawn on its own, costs no documents of the others, and two of them agree with negligible chance (a document holds
  * hundreds of random bits).
  */
-export function proceduralSource(options: GrammarOptions, seed: number, split: CorpusSplit): DocumentSource {
+export function proceduralSource(options: GrammarOptions, seed: number, split: CorpusSplit): DocumentSource<Program> {
   const grammar = new Grammar(options);
   const { weights, docStmts, maxDepth, quoteNoise } = options;
   const sorted = Object.entries(weights).sort(([a], [b]) => (a < b ? -1 : 1));
@@ -170,10 +181,10 @@ export class CorpusStream {
   /** The document at the cursor, or the first after it that holds no held-out prompt. */
   private load(): Pending {
     for (let skipped = 0; skipped < MOST_DROPPED_IN_A_ROW; skipped++) {
-      const program = this.source.document(this.document);
-      const tokens = this.tokenizer.encode(program.text, [this.tokenizer.eot]);
+      const document = this.source.document(this.document);
+      const tokens = encodeDocument(document, this.tokenizer);
       if (!(this.decontaminator?.contains(tokens) ?? false)) {
-        return { tokens, marks: this.withMarks ? this.place(program) : [] };
+        return { tokens, marks: this.withMarks && "text" in document ? this.place(document) : [] };
       }
       this.dropped++;
       this.document++;

@@ -47,7 +47,7 @@ export function preambleGrammar(spec: TaskSpec): Grammar {
 const ANYWHERE = ["", " "];
 
 /** Names that the tokenizer has as one token wherever programs use them. */
-export function taskEnv(tokenizer: Tokenizer): TaskEnv {
+export function taskEnv(tokenizer: Pick<Tokenizer, "isSingle">): TaskEnv {
   const pools = Object.fromEntries(
     (Object.keys(POOLS) as (keyof Pools)[]).map((pool) => {
       const forms = NAME_FORMS[pool] ?? ANYWHERE;
@@ -262,7 +262,7 @@ export class PairSource {
       "task-target",
       `${pairName(pair)}: the completion ${JSON.stringify(target)} ${why}, with the ` +
         `${this.tokenizer.kind} tokenizer of ${this.tokenizer.vocabSize} tokens`,
-      "Use a tokenizer trained with this task, or a completion that it has as one token.",
+      `Use a tokenizer trained with this task (\`sparse tokenizer train --task ${pair.task}\`), or a completion that it has as one token.`,
     );
   }
 

@@ -1,24 +1,68 @@
 /**
- * Cutting text into pieces, and the byte alphabet of `tokenizer.json`. Every tokenizer of the tool cuts with this one
- * pattern, so that `("`, `')` + newline, `]]` + newline, ` +=` and the like are single pieces, as in the vocabulary of
- * Gao et al. 2025 (A.7); it is their pattern with one alternative in front, which keeps opening brackets countable.
+ * Cutting text into pieces, and the byte alphabet of `tokenizer.json`. The tokenizers made here cut with one of two
+ * patterns: that of Gao et al. 2025, by which `("`, `')` + newline, `]]` + newline, ` +=` and the like are single pieces
+ * (A.7), or the same with one alternative in front, which keeps opening brackets countable.
  */
 
-export const PIECE_PATTERN = [
-  " ?\\[(?=\\[)",
+const PUBLISHED = [
   "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+",
   "\\p{N}{1,3}",
   " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*",
   "\\s*[\\r\\n]+",
   "\\s+(?!\\S)",
   "\\s+",
-].join("|");
+];
 
-const PIECE = new RegExp(PIECE_PATTERN, "gu");
+export const PATTERNS = {
+  brackets: [" ?\\[(?=\\[)", ...PUBLISHED].join("|"),
+  published: PUBLISHED.join("|"),
+} as const;
 
-/** The pieces of `text`, in order; joined they are `text` again. */
-export function cutPieces(text: string): string[] {
-  return text.match(PIECE) ?? [];
+export type PatternName = keyof typeof PATTERNS;
+export const PATTERN_NAMES = ["brackets", "published"] as const satisfies readonly PatternName[];
+
+/** The pattern of the closed tokenizers. */
+export const PIECE_PATTERN = PATTERNS.brackets;
+
+export type Cut = (text: string) => string[];
+
+/**
+ * Cuts by a pattern, as `Split` with behaviour `Isolated`: matches are pieces, and so is what lies between them. Joined
+ * the pieces are the text again.
+ *
+ * @throws SyntaxError for a pattern that JavaScript does not know.
+ */
+export function pieceCutter(pattern: string): Cut {
+  const regex = new RegExp(pattern, "gu");
+  return (text) => {
+    const pieces: string[] = text.match(regex) ?? [];
+    let length = 0;
+    for (const piece of pieces) length += piece.length;
+    // The usual patterns match all of a text, and asking for places is slower.
+    return length === text.length && !pieces.includes("") ? pieces : cutWithGaps(text, regex);
+  };
+}
+
+function cutWithGaps(text: string, regex: RegExp): string[] {
+  const pieces: string[] = [];
+  let end = 0;
+  for (const { 0: piece, index } of text.matchAll(regex)) {
+    if (piece === "") continue;
+    if (index > end) pieces.push(text.slice(end, index));
+    pieces.push(piece);
+    end = index + piece.length;
+  }
+  if (end < text.length) pieces.push(text.slice(end));
+  return pieces;
+}
+
+/** The pieces of `text` by the closed tokenizers' pattern. */
+export const cutPieces: Cut = pieceCutter(PIECE_PATTERN);
+
+/** How often each piece occurs in the texts. */
+export function countPieces(texts: Iterable<string>, cut: Cut, into = new Map<string, number>()): Map<string, number> {
+  for (const text of texts) for (const piece of cut(text)) into.set(piece, (into.get(piece) ?? 0) + 1);
+  return into;
 }
 
 /**
@@ -35,15 +79,12 @@ const BYTE_CHARS: readonly string[] = (() => {
   return chars;
 })();
 
+/** The same in the order in which Hugging Face's trainer numbers it. */
+export const BYTE_ALPHABET: readonly string[] = [...BYTE_CHARS].sort();
+
 const CHAR_BYTES: ReadonlyMap<string, number> = new Map(BYTE_CHARS.map((char, byte) => [char, byte]));
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true });
-
-/** Number of bytes of `text` in UTF-8. */
-export function byteLength(text: string): number {
-  return encoder.encode(text).length;
-}
 
 export function toByteChars(text: string): string {
   let out = "";
@@ -51,17 +92,13 @@ export function toByteChars(text: string): string {
   return out;
 }
 
-/** Undoes `toByteChars`; undefined for text that is not of that alphabet, or not UTF-8 underneath. */
-export function fromByteChars(chars: string): string | undefined {
-  const bytes: number[] = [];
-  for (const char of chars) {
-    const byte = CHAR_BYTES.get(char);
+/** The bytes that `toByteChars` wrote; undefined for text that is not of that alphabet. */
+export function fromByteChars(chars: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(chars.length);
+  for (let i = 0; i < chars.length; i++) {
+    const byte = CHAR_BYTES.get(chars[i]!);
     if (byte === undefined) return undefined;
-    bytes.push(byte);
+    bytes[i] = byte;
   }
-  try {
-    return decoder.decode(Uint8Array.from(bytes));
-  } catch {
-    return undefined;
-  }
+  return bytes;
 }

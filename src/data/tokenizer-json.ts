@@ -1,16 +1,21 @@
 /**
- * Tokenizers as Hugging Face `tokenizer.json` text (BPE; Split on the pattern, then ByteLevel), which other software
- * reads too. Contract: `tokenizerFromJson(tokenizerToJson(t))` encodes like `t` and has its hash; any text that is not
- * such a file is refused with what was expected and what was found. Reads and writes no files itself.
+ * Tokenizers as Hugging Face `tokenizer.json` text (BPE; Split on a pattern, then ByteLevel), which other software reads
+ * too. Contract: `tokenizerFromJson(tokenizerToJson(t))` encodes like `t` and has its hash; files of the same form that
+ * other software wrote are read, and any other text is refused with what was expected and what was found. Reads and
+ * writes no files itself.
  */
 import { z } from "zod";
 import { inputError } from "../util/errors.ts";
-import { fromByteChars, PIECE_PATTERN, toByteChars } from "./pretokenize.ts";
-import { ALPHABET, closedTokenizer, EOT_TEXT, type Tokenizer, UNK_TEXT } from "./tokenizer.ts";
+import { BYTE_ALPHABET, fromByteChars, pieceCutter } from "./pretokenize.ts";
+import { EOT_TEXT, type Tokenizer, type TokenizerParts, tokenizerOf } from "./tokenizer.ts";
 
-const HINT = "Use the tokenizer.json that `sparse train` wrote into the run, or train again.";
+const HINT =
+  "Use the tokenizer.json of a run, one that `sparse tokenizer train` wrote, or one of the same form: byte-level BPE, " +
+  "split by one regular expression.";
 
 const tokenSchema = z.object({ id: z.number().int().min(0), content: z.string(), special: z.boolean() });
+const absent = z.null().optional();
+const off = z.literal(false).nullable().optional();
 
 /** Only what decides how text is encoded; a file may say more. */
 const fileSchema = z.object({
@@ -22,7 +27,7 @@ const fileSchema = z.object({
     pretokenizers: z.tuple([
       z.object({
         type: z.literal("Split"),
-        pattern: z.object({ Regex: z.literal(PIECE_PATTERN) }),
+        pattern: z.object({ Regex: z.string() }),
         behavior: z.literal("Isolated"),
         invert: z.literal(false),
       }),
@@ -31,27 +36,31 @@ const fileSchema = z.object({
   }),
   model: z.object({
     type: z.literal("BPE"),
-    unk_token: z.literal(UNK_TEXT),
-    ignore_merges: z.literal(true),
+    dropout: absent,
+    unk_token: z.string().nullable().optional(),
+    continuing_subword_prefix: absent.or(z.literal("")),
+    end_of_word_suffix: absent.or(z.literal("")),
+    fuse_unk: off,
+    byte_fallback: off,
+    ignore_merges: z.boolean().default(false),
     vocab: z.record(z.string(), z.number().int().min(0).max(65535)),
-    merges: z.array(z.unknown()).length(0),
+    /** Pairs, or in older files pairs joined by a space. */
+    merges: z.array(z.union([z.tuple([z.string(), z.string()]), z.string()])),
   }),
 });
 
+type TokenizerFile = z.infer<typeof fileSchema>;
+
 /** @returns the text of a `tokenizer.json`, indented, ending with a newline. */
-export function tokenizerToJson(tokenizer: Tokenizer): string {
-  const vocab: Record<string, number> = {};
-  const special = [0, tokenizer.eot];
-  tokenizer.pieces.forEach((piece, id) => {
-    vocab[special.includes(id) ? piece : toByteChars(piece)] = id;
-  });
+export function tokenizerToJson({ parts }: Tokenizer): string {
+  const { pattern, tokens, merges, ignoreMerges, special, unk } = parts;
   const file = {
     version: "1.0",
     truncation: null,
     padding: null,
     added_tokens: special.map((id) => ({
       id,
-      content: tokenizer.pieces[id],
+      content: tokens[id],
       single_word: false,
       lstrip: false,
       rstrip: false,
@@ -62,7 +71,7 @@ export function tokenizerToJson(tokenizer: Tokenizer): string {
     pre_tokenizer: {
       type: "Sequence",
       pretokenizers: [
-        { type: "Split", pattern: { Regex: PIECE_PATTERN }, behavior: "Isolated", invert: false },
+        { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false },
         { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
       ],
     },
@@ -71,14 +80,14 @@ export function tokenizerToJson(tokenizer: Tokenizer): string {
     model: {
       type: "BPE",
       dropout: null,
-      unk_token: UNK_TEXT,
+      unk_token: unk === undefined ? null : tokens[unk],
       continuing_subword_prefix: null,
       end_of_word_suffix: null,
       fuse_unk: false,
       byte_fallback: false,
-      ignore_merges: true,
-      vocab,
-      merges: [],
+      ignore_merges: ignoreMerges,
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges,
     },
   };
   return `${JSON.stringify(file, null, 1)}\n`;
@@ -86,7 +95,7 @@ export function tokenizerToJson(tokenizer: Tokenizer): string {
 
 /**
  * @param name what to call the text in errors, e.g. its path.
- * @throws inputError when the text is not a tokenizer of this tool.
+ * @throws inputError when the text is not a tokenizer of the form above.
  */
 export function tokenizerFromJson(text: string, name: string): Tokenizer {
   let data: unknown;
@@ -99,58 +108,73 @@ export function tokenizerFromJson(text: string, name: string): Tokenizer {
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     const where = issue.path.join(".") || "the file";
-    throw inputError("tokenizer-file", `${name} is not a tokenizer of this tool: ${where}: ${issue.message}`, HINT);
+    throw refuse(name, ` is not a tokenizer that can be used here: ${where}: ${issue.message}`);
   }
-  const { model, added_tokens: added } = parsed.data;
-  const pieces = piecesById(model.vocab, name);
-  const eot = pieces.length - 1;
-  const special = new Map(added.map((token) => [token.id, token]));
-  if (special.size !== 2 || special.get(0)?.content !== UNK_TEXT || special.get(eot)?.content !== EOT_TEXT) {
-    throw inputError(
-      "tokenizer-file",
-      `${name}: expected the added tokens ${UNK_TEXT} (first id) and ${EOT_TEXT} (last id), found ` +
-        added.map((token) => `${token.content} (${token.id})`).join(", "),
-      HINT,
-    );
-  }
-  const tokenizer = closedTokenizer(pieces.slice(1, eot));
-  // The ids follow from the pieces; a file with other ids would decode to other text.
-  const moved = pieces.findIndex((piece, id) => tokenizer.pieces[id] !== piece);
-  if (moved !== -1 || tokenizer.vocabSize !== pieces.length) {
-    const id = moved === -1 ? pieces.length : moved;
-    throw inputError(
-      "tokenizer-file",
-      `${name}: expected ${JSON.stringify(tokenizer.pieces[id])} at id ${id}, found ${JSON.stringify(pieces[id])}`,
-      HINT,
-    );
-  }
-  return tokenizer;
+  return tokenizerOf(partsOf(parsed.data, name));
 }
 
-/** The vocabulary as text by id, checked to be complete: ids 0 to V-1, each once. */
-function piecesById(vocab: Readonly<Record<string, number>>, name: string): string[] {
+function refuse(name: string, why: string): Error {
+  return inputError("tokenizer-file", name + why, HINT);
+}
+
+function partsOf({ model, added_tokens: added, pre_tokenizer }: TokenizerFile, name: string): TokenizerParts {
+  const pattern = pre_tokenizer.pretokenizers[0].pattern.Regex;
+  try {
+    pieceCutter(pattern);
+  } catch (error) {
+    throw refuse(name, `: the pattern cannot be used in JavaScript: ${(error as Error).message}`);
+  }
+  // Added tokens may be outside the model's vocabulary.
+  const vocab = { ...model.vocab, ...Object.fromEntries(added.map(({ content, id }) => [content, id])) };
+  const tokens = tokensById(vocab, name);
+  const plain = added.find((token) => !token.special);
+  if (plain !== undefined) {
+    throw refuse(name, ` has the added token ${JSON.stringify(plain.content)}, which is not special: not supported`);
+  }
+  const eot = added.find(({ content }) => content === EOT_TEXT)?.id;
+  if (eot === undefined) {
+    const found = added.map(({ content }) => content).join(", ") || "none";
+    throw refuse(name, `: expected the special token ${EOT_TEXT} among the added tokens, found ${found}`);
+  }
+  const special = new Set(added.map(({ id }) => id));
+  const unk = model.unk_token == null ? undefined : vocab[model.unk_token];
+  if (unk !== undefined) special.add(unk);
+  tokens.forEach((token, id) => {
+    if (!special.has(id) && fromByteChars(token) === undefined) {
+      throw refuse(name, `: token ${JSON.stringify(token)} is not byte-level text`);
+    }
+  });
+  const missing = BYTE_ALPHABET.filter((char) => vocab[char] === undefined);
+  if (missing.length > 0 && unk === undefined) {
+    throw refuse(
+      name,
+      ` lacks ${missing.length} of the 256 bytes, such as ${JSON.stringify(missing[0])}, and has no unknown token`,
+    );
+  }
+  const merges = model.merges.map((merge) => (typeof merge === "string" ? merge.split(" ") : merge));
+  for (const merge of merges) {
+    if (merge.length !== 2 || vocab[merge.join("")] === undefined) {
+      throw refuse(name, `: the merge ${JSON.stringify(merge)} does not make a token of the vocabulary`);
+    }
+  }
+  return {
+    pattern,
+    tokens,
+    merges: merges as [string, string][],
+    ignoreMerges: model.ignore_merges,
+    special: [...special].sort((a, b) => a - b),
+    eot,
+    unk,
+  };
+}
+
+/** The vocabulary by id, checked to be complete: ids 0 to V-1, each once. */
+function tokensById(vocab: Readonly<Record<string, number>>, name: string): string[] {
   const entries = Object.entries(vocab);
-  const smallest = ALPHABET.length + 2;
-  if (entries.length < smallest) {
-    throw inputError("tokenizer-file", `${name}: expected ${smallest} tokens or more, found ${entries.length}`, HINT);
-  }
-  const pieces: string[] = [];
-  for (const [chars, id] of entries) {
-    const isSpecial = chars === UNK_TEXT || chars === EOT_TEXT;
-    const piece = isSpecial ? chars : fromByteChars(chars);
-    if (piece === undefined) {
-      throw inputError("tokenizer-file", `${name}: token ${JSON.stringify(chars)} is not byte-level text`, HINT);
-    }
-    pieces[id] = piece;
-  }
+  const tokens: string[] = [];
+  for (const [token, id] of entries) tokens[id] = token;
   for (let id = 0; id < entries.length; id++) {
-    if (pieces[id] === undefined) {
-      throw inputError(
-        "tokenizer-file",
-        `${name}: expected ids 0 to ${entries.length - 1}, but ${id} is missing`,
-        HINT,
-      );
-    }
+    if (tokens[id] === undefined) throw refuse(name, `: expected ids 0 to ${entries.length - 1}, but ${id} is missing`);
   }
-  return pieces;
+  return tokens;
 }

@@ -93,6 +93,14 @@ export function readCheckpoint(dir: string): Checkpoint & { readonly metricsByte
   return { step, metricsBytes, state: state as JsonObject, model, moments: readMoments(dir, model) };
 }
 
+/** What the newest checkpoint of a run remembers beside the model; empty without one. */
+export function latestState(run: string): JsonObject {
+  const newest = latestCheckpoint(run);
+  if (newest === undefined) return {};
+  const { state } = readVersioned(path.join(newest.dir, STATE), CHECKPOINT_FORMAT);
+  return typeof state === "object" && state !== null && !Array.isArray(state) ? (state as JsonObject) : {};
+}
+
 function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }

@@ -5,6 +5,7 @@
  *               env.json        versions, platform, seed    events.out.tfevents*  the same for TensorBoard
  *               tokenizer.json  report.json                 checkpoints/step-000500/
  *               task/<file>     the user's own task     circuits/<task>/...
+ *               corpus.json     sources of a real corpus
  *               probes/<task>/  curves                  DONE                  written last
  */
 import * as path from "node:path";
@@ -25,6 +26,7 @@ export interface RunPaths {
   /** Folder of the file that the task was read from, when it is the user's own. */
   readonly task: string;
   readonly tokenizer: string;
+  readonly corpus: string;
   readonly report: string;
   readonly circuits: string;
   readonly probes: string;
@@ -39,6 +41,7 @@ export function runPaths(dir: string): RunPaths {
     checkpoints: path.join(dir, "checkpoints"),
     task: path.join(dir, "task"),
     tokenizer: path.join(dir, "tokenizer.json"),
+    corpus: path.join(dir, "corpus.json"),
     report: path.join(dir, "report.json"),
     circuits: path.join(dir, "circuits"),
     probes: path.join(dir, "probes"),

@@ -56,6 +56,11 @@ export class RunWriter {
     writeFileAtomic(this.paths.tokenizer, formatJson(tokenizer));
   }
 
+  /** What a real corpus was made of, as text. */
+  corpus(record: string): void {
+    writeFileAtomic(this.paths.corpus, record);
+  }
+
   report(report: object): void {
     writeVersioned(this.paths.report, REPORT_FORMAT, report);
   }
@@ -101,8 +106,8 @@ export interface NewRun {
   readonly force?: boolean;
 }
 
-/** Starts a run in a new directory. Throws an input error before anything is written if the place is taken. */
-export function createRun(dir: string, { config, env, task, force = false }: NewRun): RunWriter {
+/** What is at the place of a new run; throws an input error if that must stay. */
+export function checkPlace(dir: string, force: boolean): "nothing" | "run" {
   const place = path.resolve(dir);
   restoreReplaced(place);
   const there = occupant(place);
@@ -110,6 +115,13 @@ export function createRun(dir: string, { config, env, task, force = false }: New
     throw inputError("not-a-run", `${dir} exists and is not a run directory`, "Choose another name.");
   }
   if (there === "run" && !force) throw taken(dir);
+  return there;
+}
+
+/** Starts a run in a new directory. Throws an input error before anything is written if the place is taken. */
+export function createRun(dir: string, { config, env, task, force = false }: NewRun): RunWriter {
+  const place = path.resolve(dir);
+  const there = checkPlace(dir, force);
   const fill = (temp: string): void => {
     const paths = runPaths(temp);
     writeVersioned(paths.config, RUN_FORMAT, { config });

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { type GrammarOptions, grammarOptions } from "../data/grammar.ts";
+import { PATTERN_NAMES } from "../data/pretokenize.ts";
 import { TASK_LOSSES } from "../data/task.ts";
 import { CUT_LOCATIONS, checkModelConfig, type ModelConfig, modelConfigSchema } from "../model/config.ts";
 import { inputError } from "../util/errors.ts";
@@ -41,6 +42,24 @@ const modelSchema = z.strictObject({
 });
 
 const dataSchema = z.strictObject({
+  /** Folders and files of a real corpus; none: the procedural one. */
+  corpus: z.array(z.string()),
+  /** Of the files that are read in folders. */
+  extensions: z.array(z.string()).min(1),
+  /** Field of JSONL lines and column of Parquet files that holds the text. */
+  textField: z.string().min(1),
+  /** What stands between the documents of a text file. */
+  separator: z.string().min(1),
+  /** Reading of a real corpus stops after as many. */
+  maxTokens: count.max(1e9),
+  /** Share of the tokens that are procedural when there is a real corpus. */
+  procedural: fraction.lt(1),
+  /** `closed`, `bpe`, or a tokenizer.json; null: bpe for a real corpus, else closed. */
+  tokenizer: z.string().min(1).nullable(),
+  /** Tokens of the vocabulary that bpe trains, end-of-text counted. */
+  vocabSize: count.max(65_536),
+  /** Pattern that bpe cuts text with: the published one, or that with countable opening brackets. */
+  pattern: z.enum(PATTERN_NAMES),
   /** Profile of the procedural corpus. */
   profile: z.string(),
   /** Statements of a document, fewest and most; null: the profile's. */
@@ -139,6 +158,15 @@ export const TRAIN_DEFAULTS: TrainConfig = {
     sink: false,
   },
   data: {
+    corpus: [],
+    extensions: [".py"],
+    textField: "text",
+    separator: "<|endoftext|>",
+    maxTokens: 50_000_000,
+    procedural: 0,
+    tokenizer: null,
+    vocabSize: 2048,
+    pattern: "brackets",
     profile: "quotes",
     docStmts: null,
     maxDepth: null,
@@ -209,6 +237,15 @@ export function resolveTrainConfig(layers: readonly TrainOverrides[]): TrainConf
     throw describeIssue(issues.find((issue) => issue.code === "unrecognized_keys") ?? issues[0]!, merged);
   }
   const config = parsed.data;
+  const { data } = config;
+  data.tokenizer ??= data.corpus.length > 0 ? "bpe" : "closed";
+  if (data.procedural > 0 && data.corpus.length === 0) {
+    throw inputError(
+      "config-value",
+      `data.procedural is ${data.procedural}, but there is no real corpus to mix with`,
+      "Give one with --corpus, or leave --mix out: without a real corpus everything is procedural.",
+    );
+  }
   grammarOf(config);
   modelOf(config, 2);
   if (config.training.annealEnd < config.training.annealStart) {

@@ -8,19 +8,23 @@ import {
   type CorpusCursor,
   type CorpusSplit,
   CorpusStream,
+  type DocumentSource,
   proceduralSource,
   type StreamOptions,
 } from "../data/corpus.ts";
 import type { DocumentFilter } from "../data/decontaminate.ts";
+import { mixSources } from "../data/mix.ts";
 import { heldOutFilter, PairSource } from "../data/pairs.ts";
 import type { EncodedPair, TaskLoss, TaskSpec } from "../data/task.ts";
+import { openCorpus, type TokenCorpus } from "../data/token-corpus.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { taskTokenizer } from "../data/vocabulary.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Model } from "../model/model.ts";
 import { BIGRAM, initParams, paramSpecs } from "../model/names.ts";
-import { goalError } from "../util/errors.ts";
+import { assert, goalError } from "../util/errors.ts";
 import { grammarOf, modelOf, stepConfigOf, type TrainConfig } from "./config.ts";
+import { checkSame, type PrepareOptions, realCorpus } from "./corpora.ts";
 import { inputsAndTargets, type PairMetrics, pairMetrics, type TextMetrics, textMetrics } from "./evaluate.ts";
 import {
   activationStatistics,
@@ -67,8 +71,9 @@ export class TrainingData {
   readonly tasks: readonly TaskSpec[];
   readonly tokenizer: Tokenizer;
   private readonly decontaminator: DocumentFilter;
+  private prepared: TokenCorpus | undefined;
 
-  /** `tokenizer`: that of the run, when it exists already; else it is made from the corpus and the tasks. */
+  /** `tokenizer`: that of the run, made by `makeTokenizer`; without one, the closed tokenizer of corpus and tasks. */
   constructor(config: TrainConfig, tasks: readonly TaskSpec[], tokenizer?: Tokenizer) {
     this.config = config;
     this.tasks = tasks;
@@ -86,9 +91,35 @@ export class TrainingData {
     return this.config.taskLoss ?? task.loss ?? "pair";
   }
 
+  /**
+   * Opens the real corpus, if the run has one; needed before its text is.
+   *
+   * @param expected what it was made of when the run began.
+   * @throws inputError when the sources cannot be read, or are not those expected.
+   */
+  async prepare({ expected, ...options }: PrepareOptions = {}): Promise<void> {
+    const real = realCorpus(this.config);
+    if (real === undefined) return;
+    this.prepared = await openCorpus(real, this.tokenizer, { ...options, content: expected?.content });
+    if (expected !== undefined) checkSame(this.prepared.record, expected);
+  }
+
+  /** The real corpus, once it is prepared. */
+  get corpus(): TokenCorpus | undefined {
+    return this.prepared;
+  }
+
+  private source(split: CorpusSplit): DocumentSource {
+    const { data, seed } = this.config;
+    const procedural = proceduralSource(grammarOf(this.config), seed, split);
+    if (data.corpus.length === 0) return procedural;
+    assert(this.prepared !== undefined, "the corpus was not prepared");
+    const real = this.prepared.source(split, seed);
+    return data.procedural === 0 ? real : mixSources(procedural, data.procedural, real, this.tokenizer);
+  }
+
   stream(split: CorpusSplit, { cursor, marks = false }: Pick<StreamOptions, "cursor" | "marks"> = {}): CorpusStream {
-    const source = proceduralSource(grammarOf(this.config), this.config.seed, split);
-    return new CorpusStream(source, this.tokenizer, {
+    return new CorpusStream(this.source(split), this.tokenizer, {
       decontaminator: this.decontaminator,
       ...(cursor === undefined ? {} : { cursor }),
       marks,

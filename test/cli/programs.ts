@@ -33,7 +33,8 @@ function group(name: string, ...commands: readonly string[]) {
 const COMMANDS = [
   ...["train", "eval", "forward"].map((name) => ({ name, summary: name, load: load(name) })),
   { name: "tasks", summary: "tasks", load: load("tasks"), commands: group("tasks", "show") },
-  { name: "corpus", summary: "corpus", commands: group("corpus", "show") },
+  { name: "corpus", summary: "corpus", commands: group("corpus", "show", "stats") },
+  { name: "tokenizer", summary: "tokenizer", commands: group("tokenizer", "train") },
 ];
 
 export async function run(...argv: readonly string[]): Promise<Printed> {

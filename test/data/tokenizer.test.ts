@@ -93,10 +93,10 @@ describe.each(Object.entries(PROFILES))("vocabulary of %s", (_, options) => {
 
 interface TokenizerFile {
   version: string;
-  added_tokens: unknown[];
+  added_tokens: { special: boolean }[];
   normalizer: unknown;
-  pre_tokenizer: { pretokenizers: { pattern: { Regex: string } }[] };
-  model: { type: string; vocab: Record<string, number>; merges: unknown[] };
+  pre_tokenizer: { pretokenizers: { pattern: { Regex: string }; behavior: string }[] };
+  model: { vocab: Record<string, number>; merges: unknown[] } & Record<string, unknown>;
 }
 
 describe("tokenizer.json", () => {
@@ -127,19 +127,34 @@ describe("tokenizer.json", () => {
     ["an empty file", "", /not complete JSON/],
     ["something else", '{"a": 1}', /version/],
     ["a newer version", edited((f) => (f.version = "2.0")), /version/],
-    ["merges", edited((f) => f.model.merges.push(["a", "b"])), /model\.merges/],
+    ["a merge that makes no token", edited((f) => f.model.merges.push(["a", "b"])), /merge \["a","b"\] does not make/],
+    ["a merge that is no pair", edited((f) => f.model.merges.push("a")), /merge \["a"\] does not make/],
     ["another model", edited((f) => (f.model.type = "WordPiece")), /model\.type/],
     ["a normalizer", edited((f) => (f.normalizer = { type: "NFC" })), /normalizer/],
-    ["another pattern", edited((f) => (f.pre_tokenizer.pretokenizers[0]!.pattern.Regex = "\\w+")), /Regex/],
-    ["no end-of-text", edited((f) => f.added_tokens.pop()), /added tokens/],
-    ["a missing id", edited((f) => delete f.model.vocab.Ġline), /is missing|added tokens/],
+    ["dropout", edited((f) => (f.model.dropout = 0.1)), /dropout/],
+    ["byte fallback", edited((f) => (f.model.byte_fallback = true)), /byte_fallback/],
+    ["another way to split", edited((f) => (f.pre_tokenizer.pretokenizers[0]!.behavior = "Removed")), /behavior/],
     [
-      "swapped ids",
-      edited(({ model: { vocab } }) => ([vocab.a, vocab.b] = [vocab.b!, vocab.a!])),
-      /expected "a" at id/,
+      "a pattern of another language",
+      edited((f) => (f.pre_tokenizer.pretokenizers[0]!.pattern.Regex = "(?i:'s)|\\p{L}++")),
+      /pattern cannot be used/,
     ],
-    ["text that is not byte-level", edited(({ model: { vocab } }) => (vocab["€"] = vocab.a!)), /byte-level/],
-    ["nearly no tokens", edited((f) => (f.model.vocab = { a: 0 })), /98 tokens or more, found 1/],
+    ["no end-of-text", edited((f) => f.added_tokens.pop()), /expected the special token <\|endoftext\|>/],
+    [
+      "an added token that is read out of text",
+      edited((f) => (f.added_tokens[0]!.special = false)),
+      /"<unk>", which is not special/,
+    ],
+    ["a missing id", edited((f) => delete f.model.vocab.Ġline), /\d+ is missing/],
+    ["too few bytes and no unknown token", edited((f) => (f.model.unk_token = null)), /lacks \d+ of the 256 bytes/],
+    [
+      "text that is not byte-level",
+      edited(({ model: { vocab } }) => {
+        vocab["€"] = vocab.a!;
+        delete vocab.a;
+      }),
+      /"€" is not byte-level/,
+    ],
   ])("refuses %s", (_, text, message) => {
     expect(() => tokenizerFromJson(text, "my/tokenizer.json")).toThrow(
       expect.objectContaining({

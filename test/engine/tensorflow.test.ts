@@ -25,7 +25,14 @@ import { checkProperty } from "../support/property.ts";
 import { useTempDir } from "../support/temp.ts";
 
 /** A preset's little sister, learned in half a minute on the WebAssembly backend. */
-const SMALL = { "model.width": 32, "model.contextLength": 64, "training.lr": 0.04, "training.density": "1/8" };
+const SMALL = {
+  "model.width": 32,
+  "model.contextLength": 64,
+  "training.lr": 0.04,
+  "training.density": "1/8",
+  "logging.evalEvery": 200,
+  "logging.evalTokens": 1024,
+};
 
 const data = new TrainingData(
   resolveTrainConfig([

@@ -20,7 +20,7 @@ import { checkMemory, PROBED_PAIRS } from "../memory.ts";
 import { jsonOption, oneOf, realNumber, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
-import { openTrainedRun, type TrainedRun, tasksOfRun } from "../trained-run.ts";
+import { openTrainedRun, prepareText, type TrainedRun, tasksOfRun } from "../trained-run.ts";
 
 interface ExtractFlags extends EngineFlags {
   readonly task?: string;
@@ -79,6 +79,7 @@ async function extract(dir: string, flags: ExtractFlags, out: Output, signal: Ab
   const tasks = tasksOfRun(trained, flags.task);
   const places = tasks.map((task) => prepare(dir, task, flags.out));
   checkSizes(trained, tasks, out);
+  await prepareText(trained.run, trained.data, out, signal);
   const engine = await openEngine(flags, out);
   const outcomes: Outcome[] = [];
   try {

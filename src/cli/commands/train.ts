@@ -2,7 +2,8 @@
 import * as path from "node:path";
 import { type Command, Option } from "commander";
 import { checkTask } from "../../data/check-task.ts";
-import { tokenizerToJson } from "../../data/tokenizer-json.ts";
+import { type CorpusRecord, recordText } from "../../data/token-corpus.ts";
+import { tokenizerFromJson, tokenizerToJson } from "../../data/tokenizer-json.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { LapSum, type ProfileReport, Profiler } from "../../engine/profile.ts";
 import { Model } from "../../model/model.ts";
@@ -10,7 +11,7 @@ import { paramSpecs, shapeSize } from "../../model/names.ts";
 import type { Checkpoint } from "../../runs/checkpoints.ts";
 import { describeEnv } from "../../runs/env.ts";
 import { openRun, type Run, readEnv } from "../../runs/open.ts";
-import { createRun, type RunWriter, resumeRun } from "../../runs/write.ts";
+import { checkPlace, createRun, type RunWriter, resumeRun } from "../../runs/write.ts";
 import {
   modelOf,
   resolveTrainConfig,
@@ -19,6 +20,7 @@ import {
   TRAIN_DEFAULTS,
   type TrainOverrides,
 } from "../../train/config.ts";
+import { makeTokenizer } from "../../train/corpora.ts";
 import { isLearned, LEARNED_LOSS, promptShape } from "../../train/evaluate.ts";
 import { trainingMemory } from "../../train/memory.ts";
 import { DENSE_ABOVE } from "../../train/step.ts";
@@ -36,7 +38,8 @@ import {
   writeMoments,
 } from "../../train/trainer.ts";
 import { goalError, interruptError, type SparseError } from "../../util/errors.ts";
-import { ensureWritableDir } from "../../util/files.ts";
+import { ensureWritableDir, pathExists, readText } from "../../util/files.ts";
+import { CORPUS_HELP, corpusText, documentOptions, mixOptions, readingProgress } from "../corpus-options.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
 import { checkMemory, PROBED_PAIRS } from "../memory.ts";
@@ -47,6 +50,7 @@ import { fraction, nats, plural } from "../render.ts";
 import { tasksOf } from "../task-source.ts";
 import { type ConfigFlags, type TrainSettings, trainSettings } from "../train-config.ts";
 import { headText, mean, Pace, profileText, reportText, TrainLog } from "../train-log.ts";
+import { checkTokenizer, prepareText } from "../trained-run.ts";
 
 interface Flags extends ConfigFlags, EngineFlags {
   readonly out?: string;
@@ -67,6 +71,8 @@ export function register(command: Command, out: Output): void {
     )
     .addOption(taskLossOption())
     .addOption(new Option("--out <dir>", "run directory (default: runs/<task>)"))
+    .addOption(new Option("--corpus <path...>", `train on real text: ${CORPUS_HELP}`));
+  documentOptions(mixOptions(command))
     .addOption(
       new Option("--seed <n>", `seed of corpus, pairs and weights (default: ${seed})`).argParser(wholeNumber("--seed")),
     )
@@ -100,7 +106,8 @@ export function register(command: Command, out: Output): void {
     .addOption(new Option("--force", "replace the run that is there"))
     .addOption(
       new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([
-        ...["task", "taskLoss", "out", "config", "set", "seed", "steps", "density", "denseGradEvery", "force"],
+        ...["task", "taskLoss", "corpus", "mix", "tokenizer", "textField", "separator"],
+        ...["out", "config", "set", "seed", "steps", "density", "denseGradEvery", "force"],
       ]),
     )
     .addHelpText("after", `${EXAMPLES}\n\n${settingsHelp()}`)
@@ -112,6 +119,7 @@ const EXAMPLES = examplesText([
   ["sparse train --task quotes --density 1/16 --out runs/denser", "more weights"],
   ["sparse train --task quotes --set model.layers=1 --set model.width=64", "a smaller model"],
   ["sparse train --task ./my-task.ts", "a task of your own, into runs/<its name>"],
+  ["sparse train --task quotes --corpus ~/code --mix procedural=0.3", "on the Python files of a folder"],
   ["sparse train --resume runs/quotes", "go on after Ctrl-C"],
 ]);
 
@@ -138,12 +146,14 @@ async function run(flags: Flags, out: Output): Promise<void> {
   const resumed = flags.resume === undefined ? undefined : openRun(flags.resume, { allowUnfinished: true });
   const settings = resumed === undefined ? await trainSettings(flags) : await storedSettings(resumed);
   const dir = flags.resume ?? flags.out ?? `runs/${settings.file ? settings.tasks[0]!.name : settings.config.task}`;
+  // Before a corpus is read, which may take minutes.
+  if (resumed === undefined) checkPlace(dir, flags.force ?? false);
   await interruptible(out, async (signal) => {
     const opened = await openEngine(flags, out);
     const profiler = flags.profile ? new Profiler(opened) : undefined;
     const engine = profiler?.engine ?? opened;
     try {
-      const data = new TrainingData(settings.config, settings.tasks);
+      const data = await openData(settings, resumed, out, signal);
       const job: Job = { ...settings, dir, data, engine, profiler, out, started };
       if (settings.file) for (const task of settings.tasks) checkTask(data.pairs(task));
       tellGivenPairs(job);
@@ -156,16 +166,32 @@ async function run(flags: Flags, out: Output): Promise<void> {
         ensureWritableDir(path.dirname(path.resolve(dir)));
         const { config, file } = settings;
         const writer = createRun(dir, { config, env, force: flags.force ?? false, ...(file && { task: file }) });
+        if (data.corpus !== undefined) writer.corpus(recordText(data.corpus.record));
         await work(job, model, writer, signal);
       } else {
         tellOtherEngine(readEnv(resumed).engine, engine, out);
         const { writer, checkpoint } = resumeRun(dir);
+        checkTokenizer(resumed.paths.tokenizer, data.tokenizer, checkpoint.state);
         await work(job, new Model(engine, checkpoint.model), writer, signal, checkpoint);
       }
     } finally {
       engine.dispose();
     }
   });
+}
+
+/** Tokenizer and text: made for a new run, the run's own for one that goes on. */
+async function openData({ config, tasks }: TrainSettings, resumed: Run | undefined, out: Output, signal: AbortSignal) {
+  if (resumed !== undefined && pathExists(resumed.paths.tokenizer)) {
+    const { tokenizer: file } = resumed.paths;
+    const data = new TrainingData(config, tasks, tokenizerFromJson(readText(file), file));
+    await prepareText(resumed, data, out, signal);
+    return data;
+  }
+  const tokenizer = await makeTokenizer(config, tasks, readingProgress(out, signal, "training the tokenizer"));
+  const data = new TrainingData(config, tasks, tokenizer);
+  await data.prepare({ onProgress: readingProgress(out, signal, "reading the corpus") });
+  return data;
 }
 
 /** Refuses what cannot be indexed, and what the machine has no memory for. */
@@ -190,7 +216,7 @@ function checkSizes({ config, data, tasks, out }: Job): void {
 /** Pairs say nothing of the text that teaches them. */
 function tellGivenPairs({ tasks, config, out }: Job): void {
   const given = tasks.find((task) => task.pairs);
-  if (given === undefined) return;
+  if (given === undefined || config.data.corpus.length > 0) return;
   out.notice(
     `the model learns from the corpus (profile ${config.data.profile}), not from the pairs of ${given.name}: ` +
       "it can learn them only if the corpus holds what they ask for",
@@ -251,7 +277,11 @@ async function work(job: Job, model: Model, writer: RunWriter, signal: AbortSign
           break;
         case "checkpoint": {
           const { step, cursor, stepper } = event;
-          const state = { cursor: { ...cursor }, ...(stepper && { stepper: { ...stepper } }) };
+          const state = {
+            cursor: { ...cursor },
+            tokenizer: data.tokenizer.hash,
+            ...(stepper && { stepper: { ...stepper } }),
+          };
           const ref = writer.checkpoint({ step, model: model.store(), moments: readMoments(model), state });
           out.event({ event: "checkpoint", step, path: ref.dir });
           kept = step;
@@ -289,15 +319,22 @@ function tellProfile(report: ProfileReport, out: Output): void {
   out.line(profileText(report, out.style));
 }
 
-function tellStart({ dir, tasks, config, engine, out }: Job, model: Model, from: number): void {
+function tellStart({ dir, tasks, config, data, engine, out }: Job, model: Model, from: number): void {
   const parameters = paramSpecs(model.config).reduce((sum, spec) => sum + shapeSize(spec.shape), 0);
   const names = tasks.map((task) => task.name);
   const { steps, density } = config.training;
   const { seed } = config;
   out.event({ event: "start", run: dir, tasks: names, from, steps, density, seed, parameters, engine: engine.info });
   tellUnusedCycle(config.training, out);
+  if (data.corpus !== undefined) tellCorpus(data.corpus.record, out);
   out.line(headText({ dir, tasks, config, model: model.config, parameters, engine: engine.info, from }, out.style));
   out.line();
+}
+
+function tellCorpus(record: CorpusRecord, out: Output): void {
+  const { files, options, ...facts } = record;
+  out.event({ event: "corpus", ...facts, files: files.length, paths: options.paths });
+  out.line(`${out.style.dim("corpus")}  ${corpusText(record)}`);
 }
 
 /** Says so when the run is too dense for steps without the gradients of zero weights. */
