@@ -30,7 +30,7 @@ const SMALL = {
   "model.contextLength": 64,
   "training.lr": 0.04,
   "training.density": "1/8",
-  "logging.evalEvery": 200,
+  "logging.evalEvery": 300,
   "logging.evalTokens": 1024,
 };
 
@@ -203,7 +203,7 @@ describe("a whole run on the WebAssembly backend", () => {
     { timeout: 240_000 },
     async () => {
       const settings = Object.entries(SMALL).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
-      const args = ["--task", "quotes", "--steps", "200", "--engine", "tensorflow:wasm", "--out", at("run"), "--json"];
+      const args = ["--task", "quotes", "--steps", "300", "--engine", "tensorflow:wasm", "--out", at("run"), "--json"];
       const { code, stdout, stderr } = await sparse(at(), "train", ...args, ...settings);
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
       expect(events(stdout).at(-1)).toMatchObject({ event: "done", learned: true, engine: "tensorflow", isa: "wasm" });

@@ -14,7 +14,7 @@ import {
 } from "../../src/prune/learned-masks.ts";
 import { MaskedModel } from "../../src/prune/masked-model.ts";
 import { Rng } from "../../src/util/rng.ts";
-import { engines } from "../support/engines.ts";
+import { fastest } from "../support/engines.ts";
 import { checkProperty } from "../support/property.ts";
 import { pruningFixture } from "./pruning-fixture.ts";
 
@@ -92,7 +92,7 @@ it("has the paper's settings", () => {
 
 describe("training", () => {
   const { stored, batch, fill, planted } = pruningFixture();
-  const engine = engines[engines.length - 1]!.open();
+  const engine = fastest.open();
   afterAll(() => engine.dispose());
   const masked = new MaskedModel(new Model(engine, stored), fill);
   const specs = siteSpecs(stored.config);

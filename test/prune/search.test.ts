@@ -10,7 +10,7 @@ import { countKept, maskOf, without } from "../../src/prune/kept.ts";
 import { MaskedModel } from "../../src/prune/masked-model.ts";
 import { Search } from "../../src/prune/search.ts";
 import type { SearchProblem } from "../../src/prune/search-problem.ts";
-import { engines } from "../support/engines.ts";
+import { fastest } from "../support/engines.ts";
 import { pruningFixture } from "./pruning-fixture.ts";
 import { checkAsync, type Synthetic, synthetic, syntheticSpec } from "./synthetic.ts";
 
@@ -212,7 +212,7 @@ describe("a stop signal", () => {
 
 describe("the planted circuit of the fixture", () => {
   const { stored, batch, fill, planted } = pruningFixture();
-  const engine = engines[engines.length - 1]!.open();
+  const engine = fastest.open();
   afterAll(() => engine.dispose());
   const masked = new MaskedModel(new Model(engine, stored), fill);
   const evaluator = new CircuitEvaluator(stored.config, stored.params, fill, batch);

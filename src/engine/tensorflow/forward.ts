@@ -96,7 +96,7 @@ export function attention(
 /** Sum over the rows of logits of -log P(target), each times its weight. */
 export function crossEntropy(logits: tf.Tensor2D, targets: tf.Tensor1D, weights: tf.Tensor1D): tf.Scalar {
   const own = tf.sum(tf.mul(tf.logSoftmax(logits), hot(targets, logits.shape[1])), 1);
-  return tf.neg(tf.sum(tf.mul(own, weights)));
+  return tf.sub(0, tf.sum(tf.mul(own, weights)));
 }
 
 /** softplus(wrong - right) of each row of logits, by the formula that neither overflows nor loses small values. */
