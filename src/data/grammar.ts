@@ -100,12 +100,12 @@ export const PROFILES = {
   },
   brackets: { ...DEFAULTS, weights: { list: 8, dict: 4, assign: 2, comment: 1, quote: 1, for: 1 } },
   files: { ...SHORT, maxDepth: 1, weights: { with: 8, fileOrNone: 5, assign: 2, augment: 1, quote: 0.5 } },
-  loops: { ...SHORT, weights: { for: 7, while: 5, def: 5, assign: 2, augment: 1, list: 0.5, quote: 0.5 } },
+  loops: { ...SHORT, maxDepth: 3, weights: { for: 7, while: 5, def: 5, assign: 2, augment: 1, list: 0.5, quote: 0.5 } },
   conditions: { ...SHORT, weights: { if: 8, boolIf: 6, ternary: 2, assign: 2, augment: 1, quote: 0.5 } },
   functions: { ...SHORT, maxDepth: 1, weights: { def: 8, lambda: 2, assign: 1, augment: 1, quote: 0.5 } },
   strings: { ...SHORT, maxDepth: 1, weights: { fprint: 8, assign: 2, augment: 1, quote: 1, if: 0.5 } },
   /** Every decision of every task. */
-  full: { ...SHORT, weights: FULL },
+  full: { ...SHORT, maxDepth: 3, weights: FULL },
 } as const satisfies Record<string, GrammarOptions>;
 
 type ProfileName = keyof typeof PROFILES;
