@@ -126,6 +126,7 @@ export class PairSource {
   readonly options: PairSourceOptions;
   private readonly env: TaskEnv;
   private readonly grammar: Grammar;
+  private readonly made = new Map<string, EncodedPair[]>();
 
   constructor(spec: TaskSpec, tokenizer: Tokenizer, options: PairSourceOptions) {
     this.spec = spec;
@@ -266,9 +267,15 @@ export class PairSource {
     );
   }
 
-  /** Pairs `from` to `from + count - 1`, encoded. */
+  /** Pairs `from` to `from + count - 1`, encoded. Those of the finite splits, which cost ten drafts each, are remembered. */
   pairs(split: Split, count: number, variant = "base", from = 0): EncodedPair[] {
-    return Array.from({ length: count }, (_, i) => this.encode(this.pair(split, from + i, variant)));
+    const make = (index: number): EncodedPair => this.encode(this.pair(split, index, variant));
+    if (split === "train") return Array.from({ length: count }, (_, i) => make(from + i));
+    const key = `${split} ${variant}`;
+    const made = this.made.get(key) ?? [];
+    this.made.set(key, made);
+    while (made.length < from + count) made.push(make(made.length));
+    return made.slice(from, from + count);
   }
 
   /** The same as one batch. */

@@ -71,6 +71,7 @@ export class TrainingData {
   readonly tasks: readonly TaskSpec[];
   readonly tokenizer: Tokenizer;
   private readonly decontaminator: DocumentFilter;
+  private readonly sources = new Map<TaskSpec, PairSource>();
   private prepared: TokenCorpus | undefined;
 
   /** `tokenizer`: that of the run, made by `makeTokenizer`; without one, the closed tokenizer of corpus and tasks. */
@@ -83,7 +84,11 @@ export class TrainingData {
 
   pairs(task: TaskSpec): PairSource {
     const { seed, model } = this.config;
-    return new PairSource(task, this.tokenizer, { seed, contextLength: model.contextLength });
+    const known = this.sources.get(task);
+    if (known !== undefined) return known;
+    const made = new PairSource(task, this.tokenizer, { seed, contextLength: model.contextLength });
+    this.sources.set(task, made);
+    return made;
   }
 
   /** What the task's loss is over. */
