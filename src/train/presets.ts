@@ -32,12 +32,8 @@ const PRESETS: Readonly<Record<string, TrainOverrides>> = {
 };
 
 /** Tasks of several groups in one model. */
-const several = ordered("full", 6000);
-const SEVERAL: TrainOverrides = {
-  ...several,
-  model: { ...several.model, layers: 3, sink: true },
-  training: { ...several.training, density: 1 / 32 },
-};
+const several = ordered("full", 10_000);
+const SEVERAL: TrainOverrides = { ...several, model: { ...several.model, layers: 3, sink: true } };
 
 /** The preset of the tasks' group; no settings at all for a group without one. */
 export function presetOf(tasks: readonly TaskSpec[]): TrainOverrides {
