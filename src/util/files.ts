@@ -130,10 +130,21 @@ export function readText(file: string): string {
   return onFile(file, "read", () => fs.readFileSync(file, "utf8"));
 }
 
+/** The folder and its parents, where missing. Not `mkdir` with `recursive`, which never ends below /proc. */
+function makeDirs(dir: string): void {
+  const parent = path.dirname(dir);
+  if (parent !== dir && !fs.existsSync(parent)) makeDirs(parent);
+  try {
+    fs.mkdirSync(dir);
+  } catch (error) {
+    if (!fs.statSync(dir, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
+}
+
 /** Creates the folder and its parents where missing, and checks that files can be made in it. */
 export function ensureWritableDir(dir: string): void {
   onFile(dir, "write", () => {
-    fs.mkdirSync(dir, { recursive: true });
+    makeDirs(dir);
     const probe = hiddenNeighbour(path.join(dir, "probe"), "tmp");
     fs.closeSync(fs.openSync(probe, "wx"));
     fs.unlinkSync(probe);
@@ -215,7 +226,7 @@ export function writeDirAtomic(
 ): void {
   const temp = hiddenNeighbour(dir, "tmp");
   onFile(dir, "write", () => {
-    fs.mkdirSync(path.dirname(dir), { recursive: true });
+    makeDirs(path.dirname(dir));
     try {
       fs.mkdirSync(temp);
       fill(temp);

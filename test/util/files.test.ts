@@ -21,6 +21,10 @@ import { useTempDir } from "../support/temp.ts";
 
 const at = useTempDir();
 
+it.runIf(process.platform === "linux")("refuses at once a folder that no system call can make", () => {
+  expect(refused(() => ensureWritableDir("/proc/sparse-circuits/below")).message).toContain("/proc/sparse-circuits");
+});
+
 describe("checksums", () => {
   it("equal the published check values", () => {
     expect(crc32(Buffer.from("123456789"))).toBe(0xcbf43926);
