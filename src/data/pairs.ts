@@ -242,7 +242,7 @@ export class PairSource {
         "prompt-length",
         `${pairName(pair)}: a prompt has ${prompt.length} tokens; ` +
           `a context of ${contextLength} holds ${contextLength - 1} and the completion`,
-        "Use a model with a longer context, or leave this variant out.",
+        "Use a longer context (model.contextLength), or leave this variant out.",
       );
     }
     const target = tokenizer.idOf(side.target);
@@ -263,7 +263,7 @@ export class PairSource {
       "task-target",
       `${pairName(pair)}: the completion ${JSON.stringify(target)} ${why}, with the ` +
         `${this.tokenizer.kind} tokenizer of ${this.tokenizer.vocabSize} tokens`,
-      `Use a tokenizer trained with this task (\`sparse tokenizer train --task ${pair.task}\`), or a completion that it has as one token.`,
+      `Use a tokenizer trained with this task (\`sparse tokenizer train --task\`), or a completion that it has as one token.`,
     );
   }
 
