@@ -121,8 +121,8 @@ export function knownNames(
   const pool = typeof from === "string" ? `the pool "${from}"` : from.join(", ");
   throw inputError(
     "task-names",
-    `A task needs ${count} different names of ${pool}; the tokenizer has ${names.length} as single tokens`,
-    "Use a tokenizer trained with this task, or one with a larger vocabulary.",
+    `${count} different names of ${pool} are needed; the tokenizer has ${names.length} as single tokens`,
+    "Use a tokenizer trained with this task (`sparse tokenizer train --task`), or one with a larger vocabulary.",
   );
 }
 
