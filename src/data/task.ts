@@ -121,7 +121,7 @@ export function knownNames(
   const pool = typeof from === "string" ? `the pool "${from}"` : from.join(", ");
   throw inputError(
     "task-names",
-    `${count} different names of ${pool} are needed; the tokenizer has ${names.length} as single tokens`,
+    `expected ${count} or more names of ${pool} as single tokens, but the tokenizer has ${names.length} of them`,
     "Use a tokenizer trained with this task (`sparse tokenizer train --task`), or one with a larger vocabulary.",
   );
 }
