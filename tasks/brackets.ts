@@ -6,10 +6,9 @@
  *     bracket_brace        table = {"name": 1, "key        completes with  ":
  *                          table = ["name", 1, "key        completes with  ",
  */
-import { wordList } from "../src/data/grammar/strings.ts";
 import { type Draft, defineTask, drawName, type Side, type TaskEnv, type TaskSpec } from "../src/data/task.ts";
 import type { Rng } from "../src/util/rng.ts";
-import { number, numbers } from "./lines.ts";
+import { number, numbers, wordList } from "./lines.ts";
 
 /**
  * The numbers in rows of up to three, two rows at least: `5, 3], [11`. Between rows stand as many tokens as between
@@ -47,8 +46,8 @@ function nestedOrFlat(rng: Rng, env: TaskEnv, count: number, before = ""): Draft
 
 /** A comment in which `open` stands as often as asked, in the tokens that open a list or a dict elsewhere. */
 function openingComment(rng: Rng, env: TaskEnv, open: string, count: number): string {
-  const opened = wordList(rng, count, env.pools.words).map((word) => `${open}${word}`);
-  return `# ${[...wordList(rng, 2, env.pools.words), ...opened].join(" ")}\n`;
+  const opened = wordList(rng, env, count).map((word) => `${open}${word}`);
+  return `# ${[...wordList(rng, env, 2), ...opened].join(" ")}\n`;
 }
 
 const bracketCounting = defineTask({
@@ -102,7 +101,7 @@ function keys(words: readonly string[], values: readonly string[], after: string
 
 function dictOrList(rng: Rng, env: TaskEnv, entries: number, { before = "", outer = "" } = {}): Draft {
   const name = drawName(rng, env, "dicts");
-  const words = wordList(rng, entries + 1, env.pools.words);
+  const words = wordList(rng, env, entries + 1);
   const values = numbers(rng, entries);
   const end = outer === "" ? "" : "}";
   const last = number(rng);

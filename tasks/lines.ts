@@ -1,5 +1,5 @@
 /** Text that the tasks of several groups put around their decisions. */
-import { drawName, type TaskEnv } from "../src/data/task.ts";
+import { drawName, knownNames, type TaskEnv } from "../src/data/task.ts";
 import type { Rng } from "../src/util/rng.ts";
 
 /** Of numbers in the corpus too. */
@@ -9,6 +9,12 @@ export function number(rng: Rng): string {
 
 export function numbers(rng: Rng, count: number): string[] {
   return Array.from({ length: count }, () => number(rng));
+}
+
+/** Words of strings and comments, some of them the same. */
+export function wordList(rng: Rng, env: TaskEnv, count: number, from?: readonly string[]): string[] {
+  const known = knownNames(env, from ?? "words", Math.min(1, count));
+  return Array.from({ length: count }, () => rng.pick(known));
 }
 
 /** A line that decides nothing: a number's name bound to a number or to what a call gives. */

@@ -6,12 +6,12 @@
  *
  * The prompts differ in one token, the opening `("` or `('`; the completion is quote, bracket and newline in one token.
  */
-
 import { HELD_OUT, NEVER_QUOTED, QUOTE_FUNCS } from "../src/data/grammar/names.ts";
-import { otherQuote, type Quote, wordList } from "../src/data/grammar/strings.ts";
+import { otherQuote, type Quote } from "../src/data/grammar/strings.ts";
 import { PROFILES } from "../src/data/grammar.ts";
-import { type Draft, defineTask, type Side, type TaskEnv, type TaskSpec } from "../src/data/task.ts";
+import { type Draft, defineTask, knownNames, type Side, type TaskEnv, type TaskSpec } from "../src/data/task.ts";
 import type { Rng } from "../src/util/rng.ts";
+import { wordList } from "./lines.ts";
 
 /** The same call with either kind of quote; `before` and `inside` may depend on the kind. */
 function quotedCall(
@@ -35,7 +35,7 @@ function pickCallee(rng: Rng, env: TaskEnv): string {
 }
 
 function drawWords(rng: Rng, env: TaskEnv, min: number, max: number): string[] {
-  return wordList(rng, rng.int(min, max), env.pools.words);
+  return wordList(rng, env, rng.int(min, max));
 }
 
 /** One line for each of `x` calls or comments, the same words on both sides of the pair. */
@@ -55,9 +55,8 @@ const singleDoubleQuote = defineTask({
     long: (rng, env) => quotedCall(pickCallee(rng, env), drawWords(rng, env, 8, 40)),
     /** A function that the corpus never calls with a string, and words that it never puts into one. */
     names: (rng, env) => {
-      const callees = HELD_OUT.quoteFuncs.filter((name) => env.pools.funcs.includes(name));
-      const known = NEVER_QUOTED.filter((name) => env.isSingle(name) && env.isSingle(` ${name}`));
-      return quotedCall(rng.pick(callees), wordList(rng, rng.int(2, 5), known));
+      const callee = rng.pick(knownNames(env, HELD_OUT.quoteFuncs, 1));
+      return quotedCall(callee, wordList(rng, env, rng.int(2, 5), NEVER_QUOTED));
     },
   },
   probes: {
@@ -73,7 +72,7 @@ const singleDoubleQuote = defineTask({
       doc: "words in quotes of the other kind inside the string",
       values: [0, 1, 2, 3],
       draw: (rng, env, x) => {
-        const quoted = wordList(rng, x, env.pools.words);
+        const quoted = wordList(rng, env, x);
         const inside = (quote: Quote): string =>
           quoted.map((word) => `${otherQuote(quote)}${word}${otherQuote(quote)}`).join(" ");
         return quotedCall(pickCallee(rng, env), drawWords(rng, env, 2, 5), undefined, inside);

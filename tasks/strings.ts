@@ -4,7 +4,7 @@
  *     fstring_brace        print(f"each world output         completes with   {
  *                          print("each world output          completes with  ",
  */
-import { pickQuote, wordList } from "../src/data/grammar/strings.ts";
+import { pickQuote } from "../src/data/grammar/strings.ts";
 import { PROFILES } from "../src/data/grammar.ts";
 import {
   type Draft,
@@ -16,11 +16,12 @@ import {
   type TaskSpec,
 } from "../src/data/task.ts";
 import type { Rng } from "../src/util/rng.ts";
+import { wordList } from "./lines.ts";
 
 /** A call of `print` whose string goes on with a name in braces, or ends before it. */
 function printed(rng: Rng, env: TaskEnv): Record<"pos" | "neg", Required<Side>> {
   const quote = pickQuote(rng);
-  const text = wordList(rng, rng.int(2, 4), env.pools.words).join(" ");
+  const text = wordList(rng, env, rng.int(2, 4)).join(" ");
   const name = drawName(rng, env, "ints");
   return {
     pos: { prompt: `print(f${quote}${text}`, target: " {", tail: `${name}}${quote})\n` },

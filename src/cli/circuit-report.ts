@@ -89,13 +89,17 @@ export function seedText({ seed, extraction: { search } }: SeedResult): string {
   return `seed ${seed}: ${some} holds on validation pairs${search.stopped ? " yet" : ""}`;
 }
 
+function reached({ circuit, failure }: Outcome): boolean {
+  return circuit !== undefined && failure === undefined;
+}
+
 /** The fields of a task's `circuit` event, and of `done` when it is the only task. */
 export function outcomeFields(outcome: Outcome): object {
   const { task, target, circuit, results, fullTaskLoss, failure } = outcome;
   const calibrated = circuit?.calibrated;
   return {
     task,
-    reached: failure === undefined,
+    reached: reached(outcome),
     nodes: circuit?.counts.nodes ?? null,
     edges: circuit?.counts.edges ?? null,
     edgesPerMatrix: circuit?.counts.edgesPerMatrix ?? null,
@@ -120,7 +124,7 @@ export function doneFields(outcomes: readonly Outcome[], seconds: number): objec
   if (first && outcomes.length === 1) return { ...outcomeFields(first), seconds: Number(seconds.toFixed(3)) };
   return {
     tasks: outcomes.map((o) => o.task),
-    reached: outcomes.every((o) => o.failure === undefined),
+    reached: outcomes.every(reached),
     circuits: outcomes.map(outcomeFields),
     seconds: Number(seconds.toFixed(3)),
   };

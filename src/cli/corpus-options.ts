@@ -1,5 +1,4 @@
 /** What the commands that read real corpora share: their options, the status line, and the account of what was read. */
-import * as path from "node:path";
 import { type Command, Option } from "commander";
 import type { BuildProgress, CorpusRecord } from "../data/token-corpus.ts";
 import { TRAIN_DEFAULTS, type TrainOverrides } from "../train/config.ts";
@@ -68,19 +67,12 @@ function escapes(text: string): string {
   return text.replaceAll("\\n", "\n").replaceAll("\\t", "\t");
 }
 
-/** The flags as a layer of settings. Paths become absolute: a run is resumed from any folder. */
+/** The flags as a layer of settings. */
 export function corpusSettings(
   { textField, separator, mix: procedural, tokenizer }: CorpusFlags,
   corpus: readonly string[] | undefined,
 ): NonNullable<TrainOverrides["data"]> {
-  const isFile = tokenizer !== undefined && tokenizer !== "closed" && tokenizer !== "bpe";
-  const given = {
-    corpus: corpus?.map((one) => path.resolve(one)),
-    textField,
-    separator,
-    procedural,
-    tokenizer: isFile ? path.resolve(tokenizer) : tokenizer,
-  };
+  const given = { corpus, textField, separator, procedural, tokenizer };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 

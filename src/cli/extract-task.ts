@@ -81,7 +81,8 @@ export async function extractTask(job: TaskJob): Promise<Outcome> {
     seconds: (performance.now() - started) / 1000,
     ...rest,
   });
-  const nothing = (failure: SparseError): Outcome => outcome({ circuit: undefined, path: undefined, failure });
+  const nothing = (failure: SparseError | undefined): Outcome =>
+    outcome({ circuit: undefined, path: undefined, failure });
   if (fullTaskLoss.train > target || fullTaskLoss.val > target) return nothing(notLearned(job, fullTaskLoss.val));
 
   let best: Found | undefined;
@@ -92,7 +93,7 @@ export async function extractTask(job: TaskJob): Promise<Outcome> {
     if (job.seeds > 1) out.line(`${task.name}, ${seedText(searched)}`);
     if (isFound(searched) && (!best || isBetter(searched, best))) best = searched;
   }
-  if (!best) return nothing(noCircuit(job, results));
+  if (!best) return nothing(job.signal.aborted ? undefined : noCircuit(job, results));
 
   const circuit = finish(job, best, full, results);
   const file = path.join(job.folder, "circuit.json");
@@ -104,7 +105,7 @@ export async function extractTask(job: TaskJob): Promise<Outcome> {
   ensureWritableDir(job.folder);
   writeFileAtomic(path.join(job.folder, "search.json"), formatJson(searchRecord(results)));
   writeFileAtomic(file, serializeCircuit(circuit));
-  const failure = best.extraction.search.best || stopped ? undefined : targetMissed(job, circuit);
+  const failure = best.extraction.search.best || stopped ? undefined : targetMissed(job, best.chosen);
   const done = outcome({ circuit, path: file, failure });
   printOutcome(done, `circuit show ${job.show}`, out);
   return done;
@@ -222,16 +223,17 @@ function noCircuit({ task, target }: TaskJob, results: readonly SeedResult[]): S
     : "nothing was tried";
   return goalError(
     "no-circuit",
-    `Task ${task.name}: no circuit reaches ${target}; ${met}`,
+    `Task ${task.name}: no circuit reaches ${target} on the pairs that it is fitted to; ${met}`,
     "Raise --target or --seeds.",
   );
 }
 
-function targetMissed({ task, target }: TaskJob, circuit: Circuit): SparseError {
+function targetMissed({ task, target }: TaskJob, { loss, verified }: Candidate): SparseError {
+  const { loss: found, standardError } = verified!;
   return goalError(
     "target-missed",
-    `Task ${task.name}: the circuit meets the target ${target} on the pairs it was fitted to but has ` +
-      `${nats(circuit.taskLoss.val!)} on validation pairs`,
+    `Task ${task.name}: no circuit holds on validation pairs. The nearest has ${nats(loss)} on the pairs it was fitted to, ` +
+      `and ${nats(found)} with a standard error of ${nats(standardError)} on validation pairs: their sum must not exceed ${target}`,
     "It is written all the same. Try --seeds 5, or a higher --target.",
   );
 }

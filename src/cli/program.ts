@@ -58,8 +58,9 @@ export async function runProgram(spec: ProgramSpec, argv: readonly string[] = pr
 /** Runs a program on an output, which then has the exit code; help goes to the process's streams. */
 export async function execute(spec: ProgramSpec, argv: readonly string[], out: Output): Promise<void> {
   try {
-    const program = await buildProgram(spec, argv, out);
-    await program.parseAsync([...argv], { from: "user" });
+    const words = withoutHelpCommand(spec.commands, argv);
+    const program = await buildProgram(spec, words, out);
+    await program.parseAsync([...words], { from: "user" });
   } catch (error) {
     if (error instanceof Shown) out.exitCode = error.exitCode;
     else out.fail(error);
@@ -96,8 +97,16 @@ async function buildProgram(spec: ProgramSpec, argv: readonly string[], out: Out
     .showSuggestionAfterError(false)
     .configureOutput({ outputError: () => {} });
   program.exitOverride((error) => onCommanderExit(error, program));
-  await addCommands(program, spec.commands, argv[0] === "help" ? argv.slice(1) : argv, out);
+  await addCommands(program, spec.commands, argv, out);
   return program;
+}
+
+/** `help corpus stats` and `corpus help stats` as `corpus stats --help`: commander's own `help` knows one word. */
+function withoutHelpCommand(entries: readonly CommandEntry[], [typed, ...rest]: readonly string[]): string[] {
+  if (typed === undefined) return [];
+  if (typed === "help" && entries.some(({ name }) => name === rest[0])) return [...rest, "--help"];
+  const under = entries.find(({ name }) => name === typed)?.commands;
+  return [typed, ...(under ? withoutHelpCommand(under, rest) : rest)];
 }
 
 async function addCommands(

@@ -36,10 +36,13 @@ export async function taskSource(typed: string): Promise<TaskSource> {
   if (!/[/\\]/.test(typed)) return { tasks: findTasks(typed) };
   throw inputError(
     "task-file",
-    `--task: ${typed} is not a task file`,
+    `${typed} is not a task file`,
     `Give a file ending in ${[...MODULES, PAIRS].join(", ")}, or a name that \`sparse tasks\` lists.`,
   );
 }
+
+export const TASK_HELP =
+  "task, group of tasks or all (`sparse tasks` lists them), or a file: a task as TypeScript or JavaScript, or pairs as .jsonl";
 
 /** The tasks that a run was started with; `typed` is its setting `task`. */
 export async function tasksOf({ paths }: Run, typed: string): Promise<readonly TaskSpec[]> {

@@ -42,13 +42,14 @@ export async function trainSettings(flags: ConfigFlags): Promise<TrainSettings> 
     );
   }
   const source = await taskSource(task);
-  return { ...source, config: resolveTrainConfig([presetOf(source.tasks), focusOf(source), ...own, top]) };
+  return { ...source, config: resolveTrainConfig([...taskSettings(source), ...own, top]) };
 }
 
-/** The corpus that the user's own task asks for. */
-function focusOf({ tasks, file }: TaskSource): TrainOverrides {
+/** What tasks ask for: the preset of their group, and the corpus of the user's own. */
+export function taskSettings({ tasks, file }: TaskSource): TrainOverrides[] {
   const weights = Object.assign({}, ...tasks.map((task) => task.focus)) as TaskSpec["focus"];
-  return file === undefined || Object.keys(weights).length === 0 ? {} : { data: { weights } };
+  const ofFile = file === undefined || Object.keys(weights).length === 0 ? {} : { data: { weights } };
+  return [presetOf(tasks), ofFile];
 }
 
 /** A settings file: nested like the configuration; the config.json of a run serves too. */

@@ -2,7 +2,7 @@
 import * as path from "node:path";
 import { findTasks } from "../../tasks/index.ts";
 import type { TaskSpec } from "../data/task.ts";
-import type { CorpusRecord } from "../data/token-corpus.ts";
+import { readRecord } from "../data/token-corpus.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { tokenizerFromJson } from "../data/tokenizer-json.ts";
 import type { StoredModel } from "../model/params.ts";
@@ -11,8 +11,8 @@ import { loadModel, openRun, type Run } from "../runs/open.ts";
 import { resolveTrainConfig, type TrainConfig, type TrainOverrides } from "../train/config.ts";
 import { TrainingData } from "../train/trainer.ts";
 import { inputError } from "../util/errors.ts";
-import { pathExists, readText } from "../util/files.ts";
-import { type JsonObject, readJsonObject } from "../util/json.ts";
+import { readText } from "../util/files.ts";
+import type { JsonObject } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
 import { readingProgress } from "./corpus-options.ts";
 import type { Output } from "./output.ts";
@@ -60,8 +60,8 @@ export function checkTokenizer(file: string, tokenizer: Tokenizer, state: JsonOb
 
 /** Opens the real corpus of a run that has one, before its text is asked for; refuses one that has changed. */
 export async function prepareText(run: Run, data: TrainingData, out: Output, signal: AbortSignal): Promise<void> {
-  if (!pathExists(run.paths.corpus)) return;
-  const expected = readJsonObject(run.paths.corpus) as JsonObject & CorpusRecord;
+  if (data.config.data.corpus.length === 0) return;
+  const expected = readRecord(run.paths.corpus);
   await data.prepare({ expected, onProgress: readingProgress(out, signal, "reading the corpus") });
 }
 

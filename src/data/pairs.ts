@@ -4,7 +4,7 @@
  * `minPromptTokens` tokens or more, and the two of a pair have equal length (unless the task says otherwise); targets are
  * single known tokens that differ. What cannot be had is refused with the task's name.
  */
-import { inputError } from "../util/errors.ts";
+import { inputError, SparseError } from "../util/errors.ts";
 import { hash32, Rng } from "../util/rng.ts";
 import { CONTAMINATION_WINDOW, Decontaminator, type DocumentFilter, filterAny } from "./decontaminate.ts";
 import { NAME_FORMS, POOLS, type Pools } from "./grammar/names.ts";
@@ -12,6 +12,7 @@ import { Grammar, type Weights } from "./grammar.ts";
 import {
   type ContrastPair,
   type Draft,
+  type Draw,
   drawOf,
   type EncodedPair,
   type Side,
@@ -151,7 +152,7 @@ export class PairSource {
     }
     const rng = Rng.of(this.options.seed, this.spec.name, variant, split, index);
     for (let tries = 0; tries < SPLIT_TRIES; tries++) {
-      const { pos, neg } = this.complete(rng, () => draw(rng, this.env));
+      const { pos, neg } = this.complete(rng, () => this.draft(draw, rng, variant));
       if (splitOf({ pos, neg }) === split) return { pos, neg, ...place };
     }
     throw inputError(
@@ -165,6 +166,15 @@ export class PairSource {
   size(split: Split): number {
     const most = split === "train" ? Number.POSITIVE_INFINITY : SPLIT_SIZE[split];
     return Math.min(most, this.spec.pairs?.[split].length ?? most);
+  }
+
+  private draft(draw: Draw, rng: Rng, variant: string): Draft {
+    try {
+      return draw(rng, this.env);
+    } catch (error) {
+      if (!(error instanceof SparseError && error.code === "task-names")) throw error;
+      throw inputError(error.code, `Task ${this.spec.name} (${variant}): ${error.message}`, error.hint, error);
+    }
   }
 
   /** Preamble, padding line and prompts. */
@@ -242,7 +252,7 @@ export class PairSource {
         "prompt-length",
         `${pairName(pair)}: a prompt has ${prompt.length} tokens; ` +
           `a context of ${contextLength} holds ${contextLength - 1} and the completion`,
-        "Use a model with a longer context, or leave this variant out.",
+        "Use a longer context (model.contextLength), or leave this variant out.",
       );
     }
     const target = tokenizer.idOf(side.target);
@@ -263,7 +273,7 @@ export class PairSource {
       "task-target",
       `${pairName(pair)}: the completion ${JSON.stringify(target)} ${why}, with the ` +
         `${this.tokenizer.kind} tokenizer of ${this.tokenizer.vocabSize} tokens`,
-      `Use a tokenizer trained with this task (\`sparse tokenizer train --task ${pair.task}\`), or a completion that it has as one token.`,
+      `Use a tokenizer trained with this task (\`sparse tokenizer train --task\`), or a completion that it has as one token.`,
     );
   }
 

@@ -103,30 +103,41 @@ export interface TaskSpec {
 }
 
 /**
- * Different names of a pool (or of a list, known both at the beginning of a line and after a space), none of `avoid`.
+ * The names of a pool (or of a list, known both at the beginning of a line and after a space) that may be drawn, none of
+ * `avoid`.
  *
- * @throws inputError when the tokenizer has too few of them as single tokens.
+ * @throws inputError when the tokenizer has fewer than `count` of them as single tokens.
  */
+export function knownNames(
+  env: TaskEnv,
+  from: keyof Pools | readonly string[],
+  count: number,
+  avoid: readonly string[] = [],
+): readonly string[] {
+  const known =
+    typeof from === "string" ? env.pools[from] : from.filter((name) => env.isSingle(name) && env.isSingle(` ${name}`));
+  const names = avoid.length === 0 ? known : known.filter((name) => !avoid.includes(name));
+  if (names.length >= count) return names;
+  const pool = typeof from === "string" ? `the pool "${from}"` : from.join(", ");
+  throw inputError(
+    "task-names",
+    `expected ${count} or more names of ${pool} as single tokens, but the tokenizer has ${names.length} of them`,
+    "Use a tokenizer trained with this task (`sparse tokenizer train --task`), or one with a larger vocabulary.",
+  );
+}
+
+/** `count` different ones of `knownNames`, in random order. */
 export function drawNames(
   rng: Rng,
   env: TaskEnv,
   from: keyof Pools | readonly string[],
   count: number,
-  avoid: readonly string[] = [],
+  avoid?: readonly string[],
 ): string[] {
-  const known =
-    typeof from === "string" ? env.pools[from] : from.filter((name) => env.isSingle(name) && env.isSingle(` ${name}`));
-  const names = avoid.length === 0 ? known : known.filter((name) => !avoid.includes(name));
-  if (names.length >= count) return rng.sample(names, count);
-  const pool = typeof from === "string" ? `the pool "${from}"` : from.join(", ");
-  throw inputError(
-    "task-names",
-    `A task needs ${count} different names of ${pool}; the tokenizer has ${names.length} as single tokens`,
-    "Use a tokenizer trained with this task, or one with a larger vocabulary.",
-  );
+  return rng.sample(knownNames(env, from, count, avoid), count);
 }
 
-/** One of such names. */
+/** One of `knownNames`. */
 export function drawName(
   rng: Rng,
   env: TaskEnv,

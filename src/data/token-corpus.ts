@@ -13,9 +13,10 @@
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
+import { z } from "zod";
 import { inputError } from "../util/errors.ts";
 import { onFile, pathExists, writeDirAtomic } from "../util/files.ts";
-import { type Format, formatJson, type JsonObject, readJsonObject } from "../util/json.ts";
+import { type Format, formatJson, parseSchema, readVersioned } from "../util/json.ts";
 import { Rng } from "../util/rng.ts";
 import type { CorpusSplit, DocumentSource } from "./corpus.ts";
 import { type DocumentOptions, Documents, type ReadFile, sha256 } from "./documents/documents.ts";
@@ -99,8 +100,8 @@ function readCache(dir: string, fits: (record: CorpusRecord) => boolean): TokenC
   const file = path.join(dir, FILES.record);
   if (!pathExists(file)) return undefined;
   try {
-    const { format, version, ...record } = readJsonObject(file) as JsonObject & CorpusRecord;
-    if (format !== FORMAT.format || version !== FORMAT.version || !fits(record)) return undefined;
+    const record = readRecord(file);
+    if (!fits(record)) return undefined;
     const tokens = fs.readFileSync(path.join(dir, FILES.tokens));
     const segments = fs.readFileSync(path.join(dir, FILES.segments));
     return contentOf(tokens, segments) === record.content ? new TokenCorpus(record, tokens, segments) : undefined;
@@ -167,6 +168,21 @@ async function build(
 /** The text of `corpus.json`. */
 export function recordText(record: CorpusRecord): string {
   return formatJson({ ...FORMAT, ...record });
+}
+
+/** What a record is compared by; the rest is for people. */
+const recordSchema = z.object({
+  content: z.string(),
+  tokenizer: z.string(),
+  fingerprint: z.string(),
+  files: z.array(z.object({ file: z.string(), sha256: z.string() })),
+});
+
+/** @throws inputError when the file is missing, damaged or of a newer version. */
+export function readRecord(file: string): CorpusRecord {
+  const { format: _, version: __, ...record } = readVersioned(file, FORMAT);
+  parseSchema(recordSchema, record, file);
+  return record as unknown as CorpusRecord;
 }
 
 /** Cuts after the last end of a line that fits, or anywhere if no line ends in time. */

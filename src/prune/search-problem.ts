@@ -10,8 +10,8 @@ export interface SearchProblem {
   /** Scores on other pairs, which decide among what was found; without it the search pairs decide alone. */
   readonly verify?: Evaluator | undefined;
   /** The nodes that have a path from input to output; the others are dropped before counting. */
-  connected(kept: Uint8Array): Uint8Array;
-  size(kept: Uint8Array): Size;
+  readonly connected: (kept: Uint8Array) => Uint8Array;
+  readonly size: (kept: Uint8Array) => Size;
   /** Rankings of all nodes, most important first. */
   readonly orders: readonly Int32Array[];
   /** Circuits to start from besides the orders' top nodes. */
@@ -34,7 +34,7 @@ export interface SearchResult {
   readonly candidates: readonly Candidate[];
   /** Size after each stage. */
   readonly stages: readonly StageSize[];
-  /** Smallest loss of the orders' top nodes, and their size: what to report when the target was not reached. */
+  /** Smallest loss of the orders' top nodes, and their size: above the target when there are no candidates. */
   readonly lowest: StageSize | undefined;
   readonly evaluations: number;
   /** True when the signal ended it early. */

@@ -36,6 +36,12 @@ const ROUNDS = 8;
 /** Longest time without letting the event loop run. */
 const BREATHE_MS = 50;
 
+interface EliminationOptions {
+  readonly rng?: Rng;
+  /** Score without what has no path: slower, and always ends at a circuit that meets the level if the start does. */
+  readonly cutOff?: boolean;
+}
+
 export class Search {
   private readonly problem: SearchProblem;
   private readonly options: SearchOptions;
@@ -62,8 +68,10 @@ export class Search {
     let best: Candidate | undefined;
     for (let round = 0; round < ROUNDS && !this.stopped; round++, this.level *= STRICTER) {
       await this.eliminateAll(await this.starts(WORSE_START));
-      // Rarely nothing comes of the best starts, since what is left of them misses the target without a path.
+      // Rarely nothing comes of the best starts, since what is left of them misses the target without a path; and more
+      // rarely of any, unless each removal takes along what it cuts off.
       if (!this.smallest()) await this.eliminateAll(await this.starts(Number.POSITIVE_INFINITY));
+      if (!this.smallest()) await this.eliminateAll(await this.starts(WORSE_START), { cutOff: true });
       if (!this.smallest()) break;
       if (round === 0) this.note("elimination", this.smallest());
       await this.localSearch(rng);
@@ -121,10 +129,10 @@ export class Search {
     if (size) this.stages.push({ stage, nodes: size.nodes, edges: size.edges, loss: size.loss });
   }
 
-  private async eliminateAll(starts: readonly Uint8Array[]): Promise<void> {
+  private async eliminateAll(starts: readonly Uint8Array[], options: EliminationOptions = {}): Promise<void> {
     for (const [i, start] of starts.entries()) {
       this.progress("elimination", i, starts.length);
-      await this.eliminate(start, "elimination");
+      await this.eliminate(start, "elimination", options);
     }
   }
 
@@ -158,11 +166,16 @@ export class Search {
   }
 
   /** Eliminates from a circuit and keeps what is left as a candidate; undefined when there is none. */
-  private async eliminate(start: Uint8Array, stage: Stage, rng?: Rng): Promise<Candidate | undefined> {
+  private async eliminate(
+    start: Uint8Array,
+    stage: Stage,
+    { rng, cutOff = false }: EliminationOptions,
+  ): Promise<Candidate | undefined> {
+    const { connected } = this.problem;
     const eliminated = await eliminate(start, {
-      loss: (kept) => this.loss(kept),
+      loss: (kept) => this.loss(cutOff ? connected(kept) : kept),
       level: this.level,
-      connected: (kept) => this.problem.connected(kept),
+      connected,
       halted: () => this.halted(),
       rng,
     });
@@ -196,7 +209,7 @@ export class Search {
     for (let kick = 0, idle = 0; kick < kicks && idle < patience && !(await this.halted()); kick++, idle++) {
       const kept = kicked(rng, { current, elite: this.elite(), orders, startNodes: this.startNodes });
       if (this.loss(kept) <= this.level) {
-        const result = await this.eliminate(kept, "local search", rng);
+        const result = await this.eliminate(kept, "local search", { rng });
         if (result && isSmaller(result, current)) idle = 0;
         if (result && compareSize(result, current) < 0) current = result;
       }

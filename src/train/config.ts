@@ -2,6 +2,7 @@
  * Configuration of a training run: everything needed to repeat it. Defaults are applied once, by `resolveTrainConfig`,
  * from the weakest layer to the strongest; the result is stored in the run.
  */
+import * as path from "node:path";
 import { z } from "zod";
 import { type GrammarOptions, grammarOptions } from "../data/grammar.ts";
 import { PATTERN_NAMES } from "../data/pretokenize.ts";
@@ -226,6 +227,9 @@ function merge(base: Record<string, unknown>, over: Record<string, unknown>, pat
   return out;
 }
 
+/** Values of `data.tokenizer` that are not files. */
+const MADE_TOKENIZERS = ["closed", "bpe"];
+
 /** Merges the layers over the defaults and checks the result. Later layers win. */
 export function resolveTrainConfig(layers: readonly TrainOverrides[]): TrainConfig {
   let merged: Record<string, unknown> = TRAIN_DEFAULTS;
@@ -238,7 +242,10 @@ export function resolveTrainConfig(layers: readonly TrainOverrides[]): TrainConf
   }
   const config = parsed.data;
   const { data } = config;
+  // Absolute, since a run is resumed from any folder.
+  data.corpus = data.corpus.map((one) => path.resolve(one));
   data.tokenizer ??= data.corpus.length > 0 ? "bpe" : "closed";
+  if (!MADE_TOKENIZERS.includes(data.tokenizer)) data.tokenizer = path.resolve(data.tokenizer);
   if (data.procedural > 0 && data.corpus.length === 0) {
     throw inputError(
       "config-value",

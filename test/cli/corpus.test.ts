@@ -2,9 +2,13 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { HELD_OUT } from "../../src/data/grammar/names.ts";
 import { Grammar, PROFILES } from "../../src/data/grammar.ts";
-import { tokenizerFromJson } from "../../src/data/tokenizer-json.ts";
+import { closedTokenizer } from "../../src/data/tokenizer.ts";
+import { tokenizerFromJson, tokenizerToJson } from "../../src/data/tokenizer-json.ts";
+import { taskTokenizer } from "../../src/data/vocabulary.ts";
 import { Rng } from "../../src/util/rng.ts";
+import { findTasks } from "../../tasks/index.ts";
 import { useTempDir } from "../support/temp.ts";
 import { run } from "./programs.ts";
 
@@ -162,15 +166,33 @@ describe("refused", () => {
     expect(fs.existsSync(temp("t.json")) && all[0] === "tokenizer").toBe(false);
   });
 
-  it("a tokenizer that lacks a task's completions names task, completion and remedy", async () => {
+  it("a tokenizer that lacks a task's names or completions names task, what it lacks and remedy", async () => {
     const src = folder(30);
     expect((await run("tokenizer", "train", src, "--vocab", "257", "--out", temp("t.json"))).code).toBe(0);
     const { code, stderr } = await run(...TRAIN, "--corpus", src, "--tokenizer", temp("t.json"), "--out", temp("run"));
     expect(code).toBe(2);
     expect(stderr).toContain("single_double_quote");
+    expect(stderr).toContain('the pool "words"');
     expect(stderr).toContain("sparse tokenizer train");
     expect(fs.existsSync(temp("run"))).toBe(false);
   });
+});
+
+it("leaves variants out of the scores that a tokenizer has no names for, unless they are asked for", async () => {
+  const tasks = findTasks("quotes");
+  const lacking = HELD_OUT.quoteFuncs.flatMap((name) => [name, ` ${name}`] as string[]);
+  const { pieces } = taskTokenizer(PROFILES.quotes, tasks);
+  const others = pieces.filter((piece) => !lacking.includes(piece) && !/^<.+>$/.test(piece));
+  fs.writeFileSync(temp("t.json"), tokenizerToJson(closedTokenizer(others)));
+  const small = ["--steps", "1", "--set", "model.width=32", "--set", "data.bigramTokens=1000"];
+  const args = ["--tokenizer", temp("t.json"), "--out", temp("run")];
+  expect((await run("train", "--task", "quotes", ...small, ...args)).code).toBe(3);
+  const { code, stdout } = await run("eval", temp("run"));
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/names .*- .*the tokenizer lacks its names/);
+  expect(stdout).toMatch(/far +\d/);
+  const asked = await run("eval", temp("run"), "--variant", "names");
+  expect(asked).toMatchObject({ code: 2, stderr: expect.stringContaining("single_double_quote (names): expected 1 or more") });
 });
 
 describe("a run's own files", () => {

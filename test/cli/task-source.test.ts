@@ -146,3 +146,15 @@ it("trains on a file and scores the run when the file is gone", { timeout: 60_00
     expect((await tasksOf(stored, String(stored.config.task)))[0]!.name).toMatch(/own_quotes|moves/);
   }
 });
+
+it("is shown, and its corpus and tokenizer are made, by the commands that take a task", async () => {
+  const file = write("own.ts", OWN);
+  const shown = await run("tasks", "show", file, "--n", "1", "--json");
+  expect(JSON.parse(shown.stdout.split("\n")[0]!)).toMatchObject({ task: "own_quotes", pos: { target: '")\n' } });
+  const corpus = await run("corpus", "show", "--task", file, "--n", "3");
+  // The task asks for calls with strings and nothing else.
+  for (const line of corpus.stdout.split("\n")) expect(line).toMatch(/^$|^document |^\w+\(["'].+["']\)$/);
+  const stats = await run("corpus", "stats", "--task", file, "--tokens", "5000", "--json");
+  expect(stats.code).toBe(0);
+  expect(JSON.parse(stats.stdout)).toMatchObject({ stream: { unknown: 0 } });
+});

@@ -114,6 +114,10 @@ it("names the nearest command", async () => {
   expect(await refusal(["trian"])).toContain('Did you mean "train"?');
 });
 
+it("names the nearest command of a group", async () => {
+  expect(await refusal(["corpus", "stast"])).toContain('Did you mean "stats"?');
+});
+
 it("prints errors of usage as JSON", async () => {
   const { code, stdout } = await run("train", "--json", "--sed");
   expect(code).toBe(2);

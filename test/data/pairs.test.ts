@@ -144,6 +144,8 @@ describe("encoding", () => {
     expect(() => draw(2)).toThrow(refused);
     expect(() => draw(1, ["count"])).toThrow(refused);
     expect(drawNames(Rng.of(1), env, ["count", "total"], 1)).toEqual(["count"]);
+    for (const variant of ["base", "names"])
+      expect(() => drawOf(quotes, variant)(Rng.of(1), env)).toThrow(/as single tokens/);
   });
 
   it("asks of a name only the forms that programs write", () => {

@@ -67,4 +67,16 @@ it("is the same run killed and resumed as left alone", { timeout: 120_000 }, asy
   const extracted = await start("circuit", ["extract", "killed"], dir).ended;
   expect(extracted.code).toBe(3);
   expect(extracted.stderr).toContain("single_double_quote");
+
+  // What the corpus was is known from the run alone: without it, or with half of it, nothing is read.
+  const record = path.join(dir, "killed/corpus.json");
+  for (const [text, says] of [
+    ['{"format": "sparse-circuits/corpus", "version": 1}', 'field "content"'],
+    [undefined, "corpus.json: no such file"],
+  ] as const) {
+    if (text === undefined) fs.rmSync(record);
+    else fs.writeFileSync(record, text);
+    const { code, stderr } = await start("circuit", ["extract", "killed"], dir).ended;
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(says) });
+  }
 });

@@ -49,16 +49,18 @@ function listing(folder: string): string[] {
 
 describe("help and usage", () => {
   it("prints help and version", async () => {
-    const [help, version, command, none] = await Promise.all([
+    const [help, version, command, under, none] = await Promise.all([
       sparse(dir, "--help"),
       sparse(dir, "--version"),
       sparse(dir, "help", "train"),
+      sparse(dir, "help", "corpus", "stats"),
       sparse(dir),
     ]);
     expect(help).toMatchObject({ code: 0, stderr: "" });
     for (const word of ["train", "eval", "forward", "Examples:", "Exit codes:"]) expect(help.stdout).toContain(word);
     expect(version).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
     for (const word of ["--density", "default: auto", "training.lr="]) expect(command.stdout).toContain(word);
+    expect(under).toMatchObject({ code: 0, stdout: expect.stringContaining("--text-field") });
     expect(none).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("Usage: sparse") });
   });
 

@@ -165,6 +165,29 @@ describe("on made-up tasks", () => {
   });
 });
 
+/** Node 2 helps while it is there and has a path through node 1 alone, which is good for nothing else. */
+it("keeps a path that only a helpful constant needs, rather than end without a circuit", async () => {
+  const [owner, path, helper] = [0, 1, 2];
+  const evaluator: Evaluator = {
+    score(kept) {
+      const margins = new Float64Array(8).fill((kept[owner] ? 3 : -3) + (kept[helper] ? 3 : 0));
+      return { loss: lossOfMargins(margins), margins };
+    },
+  };
+  const { best, candidates, lowest } = await search({
+    target: 0.01,
+    search: evaluator,
+    verify: evaluator,
+    orders: [Int32Array.from({ length: 20 }, (_, n) => n)],
+    connected: (kept) => (kept[path] ? kept.slice() : without(kept, [helper])),
+    size: (kept) => ({ nodes: countKept(kept), edges: 0 }),
+  });
+  expect(lowest!.loss).toBeLessThan(0.01);
+  expect(candidates.length).toBeGreaterThan(0);
+  expect(best!.kept).toEqual([owner, path, helper]);
+  expect(best!.minimal).toBe(true);
+});
+
 describe("a stop signal", () => {
   /** Stops at the given number of scores of the search pairs. */
   async function stoppedAt(count: number) {

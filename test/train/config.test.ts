@@ -1,4 +1,5 @@
 /** Configuration, schedules and the gradient scale of training. */
+import * as path from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ReferenceEngine } from "../../src/engine/reference.ts";
@@ -29,6 +30,12 @@ describe("resolveTrainConfig", () => {
   it("reads back what it resolved", () => {
     const config = resolveTrainConfig([{ seed: 3, data: { weights: { quote: 1, assign: 2 } } }]);
     expect(resolveTrainConfig([JSON.parse(JSON.stringify(config))])).toEqual(config);
+  });
+
+  it("makes paths absolute however they are given", () => {
+    const { data } = resolveTrainConfig([{ data: { corpus: ["src", "/a.txt"], tokenizer: "t.json" } }]);
+    expect([...data.corpus, data.tokenizer]).toEqual([path.resolve("src"), "/a.txt", path.resolve("t.json")]);
+    expect(resolveTrainConfig([{ data: { tokenizer: "bpe" } }]).data.tokenizer).toBe("bpe");
   });
 
   it("names the nearest setting", () => {

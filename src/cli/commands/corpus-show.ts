@@ -1,16 +1,16 @@
 /** `sparse corpus show`: documents of the procedural corpus, with the places where tasks are decided. */
 import { type Command, Option } from "commander";
-import { findTasks } from "../../../tasks/index.ts";
 import { proceduralSource } from "../../data/corpus.ts";
 import type { Mark, Program } from "../../data/grammar.ts";
 import { cutPieces } from "../../data/pretokenize.ts";
 import { grammarOf, resolveTrainConfig, TRAIN_DEFAULTS, type TrainOverrides } from "../../train/config.ts";
-import { presetOf } from "../../train/presets.ts";
 import { oneLine, site } from "../highlight.ts";
 import { jsonOption, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { plural, type Style } from "../render.ts";
+import { taskSource } from "../task-source.ts";
+import { taskSettings } from "../train-config.ts";
 
 interface Flags {
   readonly profile?: string;
@@ -40,12 +40,11 @@ const EXAMPLES = examplesText([
   ["sparse corpus show --task var_swap --seed 1", "what one task is learned from"],
 ]);
 
-function show({ profile, task, n, seed }: Flags, out: Output): void {
-  const tasks = task === undefined ? undefined : findTasks(task);
-  const layer: TrainOverrides =
-    tasks !== undefined ? presetOf(tasks) : profile === undefined ? {} : { data: { profile } };
-  const names = tasks && new Set(tasks.map(({ name }) => name));
-  const source = proceduralSource(grammarOf(resolveTrainConfig([layer])), seed, "train");
+async function show({ profile, task, n, seed }: Flags, out: Output): Promise<void> {
+  const asked = task === undefined ? undefined : await taskSource(task);
+  const layers: TrainOverrides[] = asked ? taskSettings(asked) : [profile === undefined ? {} : { data: { profile } }];
+  const names = asked && new Set(asked.tasks.map(({ name }) => name));
+  const source = proceduralSource(grammarOf(resolveTrainConfig(layers)), seed, "train");
   for (let index = 0; index < n; index++) {
     const { text, marks: all } = source.document(index);
     const marks = names === undefined ? all : all.filter((mark) => names.has(mark.task));

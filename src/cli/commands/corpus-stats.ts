@@ -1,12 +1,10 @@
 /** `sparse corpus stats`: what a corpus holds, real or procedural, by split. */
 import { type Command, Option } from "commander";
-import { findTasks } from "../../../tasks/index.ts";
 import type { CorpusSplit } from "../../data/corpus.ts";
 import type { TokenCorpus } from "../../data/token-corpus.ts";
 import { resolveTrainConfig } from "../../train/config.ts";
 import { makeTokenizer } from "../../train/corpora.ts";
 import { type CorpusCounts, countCorpus } from "../../train/corpus-counts.ts";
-import { presetOf } from "../../train/presets.ts";
 import { TrainingData } from "../../train/trainer.ts";
 import { inputError } from "../../util/errors.ts";
 import {
@@ -23,6 +21,8 @@ import { jsonOption, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { count, plural, short, table } from "../render.ts";
+import { TASK_HELP, taskSource } from "../task-source.ts";
+import { taskSettings } from "../train-config.ts";
 
 interface Flags extends CorpusFlags {
   readonly profile?: string;
@@ -39,7 +39,7 @@ export function register(command: Command, out: Output): void {
   command
     .argument("[path...]", `${CORPUS_HELP}; without any, the procedural corpus`)
     .addOption(new Option("--profile <name>", "of the procedural corpus (default: quotes)"))
-    .addOption(new Option("--task <name>", "read as `sparse train` does for a task or group"))
+    .addOption(new Option("--task <name>", `read as \`sparse train\` does for it: ${TASK_HELP}`))
     .addOption(
       new Option("--tokens <n>", "tokens of the training stream that are counted")
         .default(SAMPLE_TOKENS)
@@ -64,8 +64,9 @@ async function run(paths: readonly string[], flags: Flags, out: Output, signal: 
   }
   const { profile, seed } = flags;
   const data = { ...corpusSettings(flags, paths), ...(profile === undefined ? {} : { profile }) };
-  const tasks = flags.task === undefined ? [] : findTasks(flags.task);
-  const config = resolveTrainConfig([presetOf(tasks), { data, seed }]);
+  const asked = flags.task === undefined ? { tasks: [] } : await taskSource(flags.task);
+  const { tasks } = asked;
+  const config = resolveTrainConfig([...taskSettings(asked), { data, seed }]);
   const tokenizer = await makeTokenizer(config, tasks, readingProgress(out, signal, "training the tokenizer"));
   const opened = new TrainingData(config, tasks, tokenizer);
   await opened.prepare({ onProgress: readingProgress(out, signal, "reading the corpus") });

@@ -66,8 +66,22 @@ const EXAMPLES = examplesText([
 interface Row {
   readonly task: string;
   readonly variant: string;
-  /** Null when the variant's prompts do not fit the model. */
+  /** Null when the variant cannot be asked of this model. */
   readonly scores: PairMetrics | null;
+  /** Why not. */
+  readonly unfit?: string;
+}
+
+/** Why a variant or probe may be more than a model can be asked, by the code of the error. */
+const UNFIT: Readonly<Record<string, string>> = {
+  "prompt-length": "longer than the context",
+  "task-names": "the tokenizer lacks its names",
+  "task-target": "the tokenizer lacks its completions",
+  "task-padding": "the tokenizer cannot make its prompts equally long",
+};
+
+function unfit(error: unknown): string | undefined {
+  return error instanceof SparseError ? UNFIT[error.code] : undefined;
 }
 
 interface Job {
@@ -105,7 +119,7 @@ async function scoreVariants(job: Job): Promise<object> {
   for (const task of tasks) {
     for (const name of variant === undefined ? variantNames(task) : [variant]) {
       await breathe(signal, "the scores so far are above");
-      const row = { task: task.name, variant: name, scores: score(job, task, name) };
+      const row = { task: task.name, variant: name, ...score(job, task, name) };
       out.event({ event: "eval", task: row.task, variant: name, split, ...row.scores, fits: row.scores !== null });
       rows.push(row);
     }
@@ -121,16 +135,16 @@ async function scoreVariants(job: Job): Promise<object> {
   };
 }
 
-/** Null when the variant, one of all, is too long for the model. */
-function score({ trained, model, flags }: Job, task: TaskSpec, variant: string): PairMetrics | null {
+/** A variant that was not asked for by name may be more than can be asked. */
+function score({ trained, model, flags }: Job, task: TaskSpec, variant: string): Pick<Row, "scores" | "unfit"> {
   const { data } = trained;
   try {
     const source = data.pairs(task);
     const pairs = source.pairs(flags.split, source.size(flags.split), variant);
-    return pairMetrics(model, pairs, data.tokenizer, { loss: flags.taskLoss ?? data.lossOf(task) });
+    return { scores: pairMetrics(model, pairs, data.tokenizer, { loss: flags.taskLoss ?? data.lossOf(task) }) };
   } catch (error) {
-    const tooLong = error instanceof SparseError && error.code === "prompt-length";
-    if (tooLong && flags.variant === undefined && variant !== "base") return null;
+    const why = unfit(error);
+    if (why !== undefined && flags.variant === undefined && variant !== "base") return { scores: null, unfit: why };
     throw error;
   }
 }
@@ -144,14 +158,20 @@ async function sweepProbes({ dir, flags, trained, tasks, model, out, signal }: J
     for (const probe of Object.keys(task.probes ?? {})) {
       const wait = () => breathe(signal, files.length > 0 ? `written ${files.join(", ")}` : undefined);
       out.live(`sweeping ${task.name} ${probe}`);
-      const curve = await probeCurve(model, trained.data.pairs(task), probe, options, wait);
+      const curve = await probeCurve(model, trained.data.pairs(task), probe, options, wait).catch((error: unknown) => {
+        const why = unfit(error);
+        if (why === undefined) throw error;
+        out.notice(`${task.name} ${probe} is left out: ${why}`);
+      });
+      if (!curve) continue;
       const { svg, json } = await writeProbe(curve, trained.name, path.join(folder, task.name));
       files.push(svg, json);
       out.event({ event: "probe", ...curve, svg, json });
       out.line(`${probeText(curve, out.style)}\n  written ${svg}\n`);
     }
   }
-  if (files.length === 0) out.notice(`no task of ${dir} has probes: ${tasks.map((task) => task.name).join(", ")}`);
+  if (tasks.every(({ probes = {} }) => Object.keys(probes).length === 0))
+    out.notice(`no task of ${dir} has probes: ${tasks.map((task) => task.name).join(", ")}`);
   return { files };
 }
 
@@ -165,9 +185,9 @@ function scoreTable(rows: readonly Row[], style: Style): string {
     { title: "full loss", align: "right" },
     { title: "" },
   ] as const;
-  const cells = rows.map(({ task, variant, scores }, i) => {
+  const cells = rows.map(({ task, variant, scores, unfit = "" }, i) => {
     const name = rows[i - 1]?.task === task ? "" : task;
-    if (scores === null) return [name, variant, "-", "-", "-", "-", style.dim("longer than the context")];
+    if (scores === null) return [name, variant, "-", "-", "-", "-", style.dim(unfit)];
     const verdict = isLearned(scores) ? style.green("learned") : style.red("not learned");
     const { taskLoss, accuracy, pairAccuracy, fullLoss } = scores;
     return [name, variant, nats(taskLoss), percent(accuracy), percent(pairAccuracy), nats(fullLoss), verdict];

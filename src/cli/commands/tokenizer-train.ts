@@ -1,7 +1,6 @@
 /** `sparse tokenizer train`: byte-pair encoding of real text, as `tokenizer.json` and as tiktoken ranks. */
 import * as path from "node:path";
 import { type Command, Option } from "commander";
-import { findTasks } from "../../../tasks/index.ts";
 import { PATTERN_NAMES, type PatternName } from "../../data/pretokenize.ts";
 import { tiktokenRanks } from "../../data/tiktoken.ts";
 import { tokenizerToJson } from "../../data/tokenizer-json.ts";
@@ -14,6 +13,7 @@ import { jsonOption, oneOf, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { count } from "../render.ts";
+import { TASK_HELP, taskSource } from "../task-source.ts";
 
 interface Flags extends CorpusFlags {
   readonly vocab: number;
@@ -39,7 +39,7 @@ export function register(command: Command, out: Output): void {
         .default(pattern)
         .argParser(oneOf("--regex", PATTERN_NAMES)),
     )
-    .addOption(new Option("--task <name>", "task or group whose completions and names must be single tokens"))
+    .addOption(new Option("--task <name>", `its completions and names become single tokens: ${TASK_HELP}`))
     .addOption(new Option("--tiktoken <file>", "also write tiktoken ranks"));
   jsonOption(documentOptions(command))
     .addHelpText("after", EXAMPLES)
@@ -56,7 +56,7 @@ async function run(paths: readonly string[], flags: Flags, out: Output, signal: 
   const started = performance.now();
   const data = { ...corpusSettings(flags, paths), vocabSize: flags.vocab, pattern: flags.regex };
   const config = resolveTrainConfig([{ data }]);
-  const tasks = flags.task === undefined ? [] : findTasks(flags.task);
+  const tasks = flags.task === undefined ? [] : (await taskSource(flags.task)).tasks;
   const tokenizer = await trainTokenizer(config, tasks, readingProgress(out, signal, "reading"));
   for (const [file, text] of [
     [flags.out, tokenizerToJson(tokenizer)],

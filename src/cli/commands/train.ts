@@ -47,7 +47,7 @@ import { collect, jsonOption, realNumber, taskLossOption, wholeNumber } from "..
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { fraction, nats, plural } from "../render.ts";
-import { tasksOf } from "../task-source.ts";
+import { TASK_HELP, tasksOf } from "../task-source.ts";
 import { type ConfigFlags, type TrainSettings, trainSettings } from "../train-config.ts";
 import { headText, mean, Pace, profileText, reportText, TrainLog } from "../train-log.ts";
 import { checkTokenizer, prepareText } from "../trained-run.ts";
@@ -63,12 +63,7 @@ export function register(command: Command, out: Output): void {
   const { seed, training } = TRAIN_DEFAULTS;
   command
     .usage("--task <name> [options]")
-    .addOption(
-      new Option(
-        "--task <name>",
-        "task, group of tasks or all (`sparse tasks` lists them), or a file: a task as TypeScript or JavaScript, or pairs as .jsonl",
-      ),
-    )
+    .addOption(new Option("--task <name>", TASK_HELP))
     .addOption(taskLossOption())
     .addOption(new Option("--out <dir>", "run directory (default: runs/<task>)"))
     .addOption(new Option("--corpus <path...>", `train on real text: ${CORPUS_HELP}`));

@@ -53,7 +53,7 @@ export class Documents {
       throw inputError(
         "corpus-empty",
         `No ${options.extensions.join(", ")} files are in ${options.paths.join(", ")}`,
-        "Give other folders, or other extensions with --set 'data.extensions=[\".py\"]'.",
+        "Give other folders or files; `sparse train` reads other extensions with --set 'data.extensions=[\".py\"]'.",
       );
     }
     this.listed = Rng.of("corpus files").shuffle([...files]);

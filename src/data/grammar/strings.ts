@@ -13,11 +13,6 @@ export function pickQuote(rng: Rng): Quote {
   return rng.bool() ? '"' : "'";
 }
 
-/** `count` words of `pool`. */
-export function wordList(rng: Rng, count: number, pool: readonly string[] = POOLS.words): string[] {
-  return Array.from({ length: count }, () => rng.pick(pool));
-}
-
 /** `min` to `max` words, spaced. */
 export function words(rng: Rng, min: number, max: number): string {
   let text = rng.pick(POOLS.words);
