@@ -81,12 +81,12 @@ const bracketCounting = defineTask({
   },
   probes: {
     dilution: {
-      doc: "numbers in the list: an average over all of them fades (the paper's Figure 8)",
+      doc: "numbers in the list",
       values: [4, 8, 16, 24, 32],
       draw: (rng, env, x) => nestedOrFlat(rng, env, x),
     },
     comment: {
-      doc: "brackets that a comment before the list opens and never closes (the paper's Figure 5)",
+      doc: "brackets that a comment before the list opens and never closes",
       values: [0, 1, 2, 3, 4],
       draw: (rng, env, x) => nestedOrFlat(rng, env, rng.int(3, 8), openingComment(rng, env, "[ ", x)),
     },

@@ -23,12 +23,18 @@ export const TASKS: readonly TaskSpec[] = [
 ];
 
 /**
- * The tasks that a name stands for: one for a task's name or alias, several for a group, every one for `all`. The
- * suffix `_beeg<n>` of the names in the viewer of Gao et al. 2025 is left off.
+ * The tasks that names with commas between them stand for: one for a task's name or alias, several for a group, every
+ * one for `all`; in the order of the registry.
  *
  * @throws inputError for a name that stands for none.
  */
 export function findTasks(typed: string): readonly TaskSpec[] {
+  const found = new Set(typed.split(",").flatMap((name) => findName(name.trim())));
+  return TASKS.filter((task) => found.has(task));
+}
+
+/** The suffix `_beeg<n>` of the names in the viewer of Gao et al. 2025 is left off. */
+function findName(typed: string): readonly TaskSpec[] {
   const name = typed.replace(/_beeg\d*$/, "");
   if (name === "all") return TASKS;
   const one = TASKS.find((task) => task.name === name) ?? TASKS.find((task) => task.aliases?.includes(name));
@@ -39,6 +45,6 @@ export function findTasks(typed: string): readonly TaskSpec[] {
   throw inputError(
     "unknown-task",
     `No task or group is called "${typed}"`,
-    `Did you mean "${nearest(name, [...names, "all"])}"? \`sparse tasks\` lists them.`,
+    `Did you mean "${nearest(name, [...names, "all"])}"? \`sparse tasks\` lists them; several have commas between them.`,
   );
 }

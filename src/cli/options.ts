@@ -54,6 +54,11 @@ export function taskLossOption(): Option {
   ).argParser(oneOf("--task-loss", TASK_LOSSES));
 }
 
+/** The parser of an option whose values, when it is given several times, are one list with commas. */
+export function joined(text: string, before?: string): string {
+  return before === undefined ? text : `${before},${text}`;
+}
+
 /** The parser of an option that may be given several times. */
 export function collect(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text];

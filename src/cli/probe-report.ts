@@ -13,9 +13,9 @@ const BAND = 1.96;
 
 type SideName = "pos" | "neg";
 
-/** Control characters as escapes. */
+/** With line ends that can be seen. */
 function visible(text: string): string {
-  return `\`${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"')}\``;
+  return text.replaceAll("\n", "\u23ce");
 }
 
 /** What the axis is: the probability of the first side's completion. */
@@ -86,11 +86,11 @@ export async function writeProbe(
 export function probeText(curve: ProbeCurve, style: Style): string {
   const columns = [
     { title: "x", align: "right" },
-    { title: `${quantity(curve)}, first side`, align: "right" },
+    { title: "first side", align: "right" },
     { title: "second side", align: "right" },
-    { title: "accuracy, first side", align: "right" },
-    { title: "second side", align: "right" },
-    { title: "pair accuracy", align: "right" },
+    { title: "accuracy", align: "right" },
+    { title: "of the second", align: "right" },
+    { title: "of pairs", align: "right" },
   ] as const;
   const mean = ({ first, error }: ProbeSide): string => `${first.toFixed(3)} ± ${(BAND * error).toFixed(3)}`;
   const rows = curve.points.map(({ x, pos, neg, pairAccuracy }) => [
@@ -103,5 +103,7 @@ export function probeText(curve: ProbeCurve, style: Style): string {
   ]);
   const skipped =
     curve.tooLong.length > 0 ? style.dim(`\n  longer than the context: x = ${curve.tooLong.join(", ")}`) : "";
-  return `${style.bold(`${curve.task}: ${curve.probe}`)}, x: ${curve.doc}\n${table(columns, rows, { style })}${skipped}`;
+  const what = `  ${quantity(curve)} on prompts of each side, mean ± ${BAND} standard errors over ${count(curve.pairs)} pairs`;
+  const head = `${style.bold(`${curve.task}: ${curve.probe}`)}, x: ${curve.doc}\n${style.dim(what)}`;
+  return `${head}\n${table(columns, rows, { style })}${skipped}`;
 }

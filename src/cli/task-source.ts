@@ -9,13 +9,14 @@
  */
 import * as path from "node:path";
 import { z } from "zod";
-import { findTasks } from "../../tasks/index.ts";
+import { findTasks, TASKS } from "../../tasks/index.ts";
 import { pairListTask } from "../data/pair-list.ts";
 import { type Draft, type Draw, type Probe, TASK_LOSSES, type TaskSpec } from "../data/task.ts";
 import type { Run } from "../runs/open.ts";
 import { inputError, SparseError } from "../util/errors.ts";
 import { readText } from "../util/files.ts";
 import { parseSchema } from "../util/json.ts";
+import { nearest } from "../util/nearest.ts";
 
 const MODULES = [".ts", ".mts", ".js", ".mjs", ".cjs"];
 const PAIRS = ".jsonl";
@@ -42,7 +43,7 @@ export async function taskSource(typed: string): Promise<TaskSource> {
 }
 
 export const TASK_HELP =
-  "task, group of tasks or all (`sparse tasks` lists them), or a file: a task as TypeScript or JavaScript, or pairs as .jsonl";
+  "task, group of tasks or all (`sparse tasks` lists them), several with commas between them, or a file: a task as TypeScript or JavaScript, or pairs as .jsonl";
 
 /** The tasks that a run was started with; `typed` is its setting `task`. */
 export async function tasksOf({ paths }: Run, typed: string): Promise<readonly TaskSpec[]> {
@@ -106,6 +107,7 @@ async function moduleTask(text: string, file: string, name: string): Promise<Tas
       return parseSchema(draftSchema, value, `${where} of ${file} returned a draft that is none`, DRAFT_FIELDS);
     };
   const { draft, variants, probes, ...rest } = spec;
+  checkNames(spec.name ?? name, spec.group, file);
   return {
     name,
     group: spec.name ?? name,
@@ -118,6 +120,20 @@ async function moduleTask(text: string, file: string, name: string): Promise<Tas
       probes: mapValues(probes, (probe, key) => ({ ...probe, draw: guard(`probe ${key}`, probe.draw) })),
     }),
   };
+}
+
+/** A name of the registry would pass for its task; a group that there is none of would silently mean no preset. */
+function checkNames(name: string, group: string | undefined, file: string): void {
+  if (TASKS.some((task) => task.name === name || task.aliases?.includes(name))) {
+    throw inputError("task-name", `${file}: the name ${name} is that of a built-in task`, "Choose another name.");
+  }
+  const groups = [...new Set(TASKS.map((task) => task.group))];
+  if (group === undefined || group === name || groups.includes(group)) return;
+  throw inputError(
+    "task-group",
+    `${file}: there is no group "${group}"`,
+    `Did you mean "${nearest(group, groups)}"? Without a group a task has the default settings.`,
+  );
 }
 
 const sideSchema = z.object({ prompt: z.string(), target: nonEmpty, tail: z.string().exactOptional() });

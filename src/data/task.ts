@@ -174,11 +174,11 @@ export function drawOf(spec: TaskSpec, variant: string): Draw {
   if (variant === "far") return (rng, env) => ({ ...spec.draft(rng, env), extra: rng.int(3, 6) });
   const [name, value] = variant.split("@");
   const x = Number(value);
-  if (value !== undefined && value !== "" && Number.isFinite(x) && Object.hasOwn(spec.probes ?? {}, name!)) {
+  if (value !== undefined && value !== "" && Number.isInteger(x) && x >= 0 && Object.hasOwn(spec.probes ?? {}, name!)) {
     const { draw } = spec.probes![name!]!;
     return (rng, env) => draw(rng, env, x);
   }
-  const names = [...variantNames(spec), ...Object.keys(spec.probes ?? {}).map((probe) => `${probe}@<x>`)];
+  const names = [...variantNames(spec), ...Object.keys(spec.probes ?? {}).map((probe) => `${probe}@<whole number>`)];
   throw inputError(
     "unknown-variant",
     `Task ${spec.name} has no variant "${variant}"`,

@@ -192,7 +192,10 @@ it("leaves variants out of the scores that a tokenizer has no names for, unless 
   expect(stdout).toMatch(/names .*- .*the tokenizer lacks its names/);
   expect(stdout).toMatch(/far +\d/);
   const asked = await run("eval", temp("run"), "--variant", "names");
-  expect(asked).toMatchObject({ code: 2, stderr: expect.stringContaining("single_double_quote (names): expected 1 or more") });
+  expect(asked).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("single_double_quote (names): expected 1 or more"),
+  });
 });
 
 describe("a run's own files", () => {

@@ -71,6 +71,8 @@ const same = `{ pos: { prompt: "a = (b", target: ")" }, neg: { prompt: "b = (b",
 it.each([
   ["syntax.ts", 'export default {\n  name: "x"\n  draft: 3 };', /syntax\.ts, line 3: Unexpected token/],
   ["field.ts", "export default { drafft() {} };", /unknown field "drafft"/],
+  ["group.ts", 'export default { group: "qoutes", draft() {} };', /no group "qoutes"/],
+  ["name.ts", 'export default { name: "bracket_counting", draft() {} };', /that of a built-in task/],
   ["import.ts", '\nimport { x } from "./other.ts";\nexport default x;', /import\.ts, line 2: Cannot find module/],
   [
     "throw.ts",

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Grammar, grammarOptions, PROFILES } from "../../src/data/grammar.ts";
 import { cutPieces } from "../../src/data/pretokenize.ts";
-import { probeVariants, type Side, sideText, type TaskSpec } from "../../src/data/task.ts";
+import { drawOf, probeVariants, type Side, sideText, type TaskSpec } from "../../src/data/task.ts";
 import type { Tokenizer } from "../../src/data/tokenizer.ts";
 import { taskTokenizer } from "../../src/data/vocabulary.ts";
 import { Rng } from "../../src/util/rng.ts";
@@ -45,6 +45,13 @@ describe("registry", () => {
       expect(findTasks(task.group)).toContain(task);
     }
     expect(findTasks("all")).toEqual(TASKS);
+    const groups = (...names: string[]) => TASKS.filter((task) => names.includes(task.group));
+    expect(findTasks("loops, quotes")).toEqual(groups("loops", "quotes"));
+    expect(() => findTasks("loops,qoutes")).toThrow(/"qoutes"/);
+  });
+
+  it.each(["strings@2.5", "strings@-1", "strings@", "strings@x"])("has no probe %s", (variant) => {
+    expect(() => drawOf(findTasks("quotes")[0]!, variant)).toThrow(/no variant/);
   });
 
   it("has no name twice, and a corpus for each", () => {

@@ -43,7 +43,7 @@ import { CORPUS_HELP, corpusText, documentOptions, mixOptions, readingProgress }
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
 import { checkMemory, PROBED_PAIRS } from "../memory.ts";
-import { collect, jsonOption, realNumber, taskLossOption, wholeNumber } from "../options.ts";
+import { collect, joined, jsonOption, realNumber, taskLossOption, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { fraction, nats, plural } from "../render.ts";
@@ -63,7 +63,7 @@ export function register(command: Command, out: Output): void {
   const { seed, training } = TRAIN_DEFAULTS;
   command
     .usage("--task <name> [options]")
-    .addOption(new Option("--task <name>", TASK_HELP))
+    .addOption(new Option("--task <name>", TASK_HELP).argParser(joined))
     .addOption(taskLossOption())
     .addOption(new Option("--out <dir>", "run directory (default: runs/<task>)"))
     .addOption(new Option("--corpus <path...>", `train on real text: ${CORPUS_HELP}`));
@@ -140,7 +140,10 @@ async function run(flags: Flags, out: Output): Promise<void> {
   const started = performance.now();
   const resumed = flags.resume === undefined ? undefined : openRun(flags.resume, { allowUnfinished: true });
   const settings = resumed === undefined ? await trainSettings(flags) : await storedSettings(resumed);
-  const dir = flags.resume ?? flags.out ?? `runs/${settings.file ? settings.tasks[0]!.name : settings.config.task}`;
+  const dir =
+    flags.resume ??
+    flags.out ??
+    `runs/${settings.file ? settings.tasks[0]!.name : settings.config.task.replaceAll(",", "+")}`;
   // Before a corpus is read, which may take minutes.
   if (resumed === undefined) checkPlace(dir, flags.force ?? false);
   await interruptible(out, async (signal) => {
