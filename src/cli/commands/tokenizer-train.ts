@@ -6,7 +6,8 @@ import { tiktokenRanks } from "../../data/tiktoken.ts";
 import { tokenizerToJson } from "../../data/tokenizer-json.ts";
 import { resolveTrainConfig, TRAIN_DEFAULTS } from "../../train/config.ts";
 import { trainTokenizer } from "../../train/corpora.ts";
-import { ensureWritableDir, writeFileAtomic } from "../../util/files.ts";
+import { inputError } from "../../util/errors.ts";
+import { ensureWritableDir, pathExists, writeFileAtomic } from "../../util/files.ts";
 import { CORPUS_HELP, type CorpusFlags, corpusSettings, documentOptions, readingProgress } from "../corpus-options.ts";
 import { interruptible } from "../interrupt.ts";
 import { jsonOption, oneOf, wholeNumber } from "../options.ts";
@@ -21,6 +22,7 @@ interface Flags extends CorpusFlags {
   readonly task?: string;
   readonly out: string;
   readonly tiktoken?: string;
+  readonly force?: boolean;
 }
 
 export function register(command: Command, out: Output): void {
@@ -41,6 +43,7 @@ export function register(command: Command, out: Output): void {
     )
     .addOption(new Option("--task <name>", `its completions and names become single tokens: ${TASK_HELP}`))
     .addOption(new Option("--tiktoken <file>", "also write tiktoken ranks"));
+  command.addOption(new Option("--force", "replace files that are there"));
   jsonOption(documentOptions(command))
     .addHelpText("after", EXAMPLES)
     .action((paths: string[], flags: Flags) => interruptible(out, (signal) => run(paths, flags, out, signal)));
@@ -54,6 +57,11 @@ const EXAMPLES = examplesText([
 
 async function run(paths: readonly string[], flags: Flags, out: Output, signal: AbortSignal): Promise<void> {
   const started = performance.now();
+  for (const file of [flags.out, flags.tiktoken ?? flags.out]) {
+    if (pathExists(file) && !flags.force) {
+      throw inputError("file-exists", `${file} exists already`, "Choose another name, or replace it with --force.");
+    }
+  }
   const data = { ...corpusSettings(flags, paths), vocabSize: flags.vocab, pattern: flags.regex };
   const config = resolveTrainConfig([{ data }]);
   const tasks = flags.task === undefined ? [] : (await taskSource(flags.task)).tasks;

@@ -211,10 +211,21 @@ function checkSizes({ config, data, tasks, out }: Job): void {
   checkMemory({ name: "Training", estimate, lower }, (text) => out.notice(text));
 }
 
-/** Pairs say nothing of the text that teaches them. */
-function tellGivenPairs({ tasks, config, out }: Job): void {
+/** With fewer pairs in a split an accuracy is known to a tenth at best. */
+const FEW_PAIRS = 64;
+
+/** Pairs say nothing of the text that teaches them, and a few say little of a model. */
+function tellGivenPairs({ tasks, config, data, out }: Job): void {
   const given = tasks.find((task) => task.pairs);
-  if (given === undefined || config.data.corpus.length > 0) return;
+  if (given === undefined) return;
+  const [val, test] = (["val", "test"] as const).map((split) => data.pairs(given).size(split)) as [number, number];
+  if (Math.min(val, test) < FEW_PAIRS) {
+    out.notice(
+      `${given.name} has ${plural(val, "pair")} for validation and ${plural(test, "pair")} for the test, too few for exact figures; ` +
+        'give more, or move some there by their "split" (without one, 1 in 10 goes to each)',
+    );
+  }
+  if (config.data.corpus.length > 0) return;
   out.notice(
     `the model learns from the corpus (profile ${config.data.profile}), not from the pairs of ${given.name}: ` +
       "it can learn them only if the corpus holds what they ask for",
