@@ -5,7 +5,7 @@
 import type { TaskLoss, TaskSpec } from "../data/task.ts";
 import { RUN_FORMAT } from "../runs/layout.ts";
 import { resolveTrainConfig, settingKeys, type TrainConfig, type TrainOverrides } from "../train/config.ts";
-import { presetOf } from "../train/presets.ts";
+import { PRESETS, type PresetName, presetOf } from "../train/presets.ts";
 import { inputError } from "../util/errors.ts";
 import { readJsonObject } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
@@ -17,6 +17,7 @@ export interface ConfigFlags extends CorpusFlags {
   readonly corpus?: readonly string[];
   readonly task?: string;
   readonly taskLoss?: TaskLoss;
+  readonly preset?: PresetName;
   readonly config?: string;
   readonly set?: readonly string[];
   readonly seed?: number;
@@ -42,14 +43,14 @@ export async function trainSettings(flags: ConfigFlags): Promise<TrainSettings> 
     );
   }
   const source = await taskSource(task);
-  return { ...source, config: resolveTrainConfig([...taskSettings(source), ...own, top]) };
+  return { ...source, config: resolveTrainConfig([...taskSettings(source, flags.preset), ...own, top]) };
 }
 
-/** What tasks ask for: the preset of their group, and the corpus of the user's own. */
-export function taskSettings({ tasks, file }: TaskSource): TrainOverrides[] {
+/** What tasks ask for: the preset of their group if no other is named, and the corpus of the user's own. */
+export function taskSettings({ tasks, file }: TaskSource, preset = presetOf(tasks)): TrainOverrides[] {
   const weights = Object.assign({}, ...tasks.map((task) => task.focus)) as TaskSpec["focus"];
   const ofFile = file === undefined || Object.keys(weights).length === 0 ? {} : { data: { weights } };
-  return [presetOf(tasks), ofFile];
+  return [PRESETS[preset], ofFile];
 }
 
 /** A settings file: nested like the configuration; the config.json of a run serves too. */

@@ -15,7 +15,10 @@ function ordered(profile: string, steps: number): TrainOverrides {
   };
 }
 
-const PRESETS: Readonly<Record<string, TrainOverrides>> = {
+/** Tasks of several groups in one model. */
+const several = ordered("full", 10_000);
+
+export const PRESETS = {
   quotes: {
     model: { width },
     training: { steps: 1500, ...sparsity, density: 1 / 128 },
@@ -29,14 +32,16 @@ const PRESETS: Readonly<Record<string, TrainOverrides>> = {
   conditions: ordered("conditions", 2000),
   functions: ordered("functions", 2000),
   strings: ordered("strings", 2000),
-};
+  all: { ...several, model: { ...several.model, layers: 3, sink: true } },
+  none: {},
+} as const satisfies Record<string, TrainOverrides>;
 
-/** Tasks of several groups in one model. */
-const several = ordered("full", 10_000);
-const SEVERAL: TrainOverrides = { ...several, model: { ...several.model, layers: 3, sink: true } };
+export type PresetName = keyof typeof PRESETS;
+export const PRESET_NAMES = Object.keys(PRESETS) as PresetName[];
 
-/** The preset of the tasks' group; no settings at all for a group without one. */
-export function presetOf(tasks: readonly TaskSpec[]): TrainOverrides {
+/** The preset of the tasks' group or, of several groups, that of all tasks; none for a group without one. */
+export function presetOf(tasks: readonly TaskSpec[]): PresetName {
   const [group, ...others] = new Set(tasks.map((task) => task.group));
-  return others.length > 0 ? SEVERAL : (PRESETS[group ?? ""] ?? {});
+  if (others.length > 0) return "all";
+  return PRESET_NAMES.find((name) => name === group) ?? "none";
 }

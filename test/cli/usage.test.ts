@@ -25,6 +25,7 @@ describe("train", () => {
     { args: [...QUOTES, "extra"], says: ["too many arguments", "sparse train --help"] },
     { args: [...QUOTES, "--steps", "0"], says: ["--steps", 'received "0"', "nearest valid value is 1"] },
     { args: [...QUOTES, "--steps", "many"], says: ["--steps", 'received "many"'] },
+    { args: [...QUOTES, "--preset", "qoutes"], says: ["--preset", "brackets, ", "Did you mean quotes?"] },
     { args: [...QUOTES, "--seed", "-1"], says: ["--seed", "nearest valid value is 0"] },
     { args: [...QUOTES, "--density", "0"], says: ["training.density", "above 0"] },
     { args: [...QUOTES, "--density", "1/0"], says: ["--density", "1/0"] },

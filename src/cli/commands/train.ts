@@ -23,6 +23,7 @@ import {
 import { makeTokenizer } from "../../train/corpora.ts";
 import { isLearned, LEARNED_LOSS, promptShape } from "../../train/evaluate.ts";
 import { trainingMemory } from "../../train/memory.ts";
+import { PRESET_NAMES } from "../../train/presets.ts";
 import { DENSE_ABOVE } from "../../train/step.ts";
 import {
   type EvalEvent,
@@ -43,7 +44,7 @@ import { CORPUS_HELP, corpusText, documentOptions, mixOptions, readingProgress }
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
 import { checkMemory, PROBED_PAIRS } from "../memory.ts";
-import { collect, joined, jsonOption, realNumber, taskLossOption, wholeNumber } from "../options.ts";
+import { collect, joined, jsonOption, oneOf, realNumber, taskLossOption, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { fraction, nats, plural } from "../render.ts";
@@ -65,6 +66,12 @@ export function register(command: Command, out: Output): void {
     .usage("--task <name> [options]")
     .addOption(new Option("--task <name>", TASK_HELP).argParser(joined))
     .addOption(taskLossOption())
+    .addOption(
+      new Option(
+        "--preset <name>",
+        `settings that learned a group of tasks: ${PRESET_NAMES.join(", ")} (default: that of the task's group)`,
+      ).argParser(oneOf("--preset", PRESET_NAMES)),
+    )
     .addOption(new Option("--out <dir>", "run directory (default: runs/<task>)"))
     .addOption(new Option("--corpus <path...>", `train on real text: ${CORPUS_HELP}`));
   documentOptions(mixOptions(command))
@@ -101,7 +108,7 @@ export function register(command: Command, out: Output): void {
     .addOption(new Option("--force", "replace the run that is there"))
     .addOption(
       new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([
-        ...["task", "taskLoss", "corpus", "mix", "tokenizer", "textField", "separator"],
+        ...["task", "taskLoss", "preset", "corpus", "mix", "tokenizer", "textField", "separator"],
         ...["out", "config", "set", "seed", "steps", "density", "denseGradEvery", "force"],
       ]),
     )
