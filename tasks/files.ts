@@ -8,16 +8,9 @@
  */
 import { NEVER_OPENED } from "../src/data/grammar/names.ts";
 import { PROFILES } from "../src/data/grammar.ts";
-import {
-  type Draft,
-  defineTask,
-  drawName,
-  type Side,
-  sideText,
-  type TaskEnv,
-  type TaskSpec,
-} from "../src/data/task.ts";
+import { type Draft, defineTask, drawName, type TaskEnv, type TaskSpec } from "../src/data/task.ts";
 import type { Rng } from "../src/util/rng.ts";
+import { afterOthers } from "./lines.ts";
 
 function withOrAssign(rng: Rng, env: TaskEnv, stem: string): Draft {
   const call = `open("${stem}.${drawName(rng, env, "extensions")}", "r")`;
@@ -40,23 +33,13 @@ const withAs = defineTask({
 });
 
 /** A file to read and one to write, that differ in the stems of their names alone. */
-function opened(rng: Rng, env: TaskEnv): Record<"read" | "write", Required<Side>> {
+function opened(rng: Rng, env: TaskEnv): Draft {
   const [reads, writes] = [drawName(rng, env, "inputFiles"), drawName(rng, env, "outputFiles")];
   const rest = `.${drawName(rng, env, "extensions")}", "`;
   const text = drawName(rng, env, "strs");
   return {
-    read: { prompt: `with open("${reads}${rest}`, target: "r", tail: `") as file:\n    ${text} = file.read()\n` },
-    write: { prompt: `with open("${writes}${rest}`, target: "w", tail: `") as file:\n    file.write(${text})\n` },
-  };
-}
-
-function readOrWrite(rng: Rng, env: TaskEnv, earlier = 0): Draft {
-  const others = Array.from({ length: earlier }, () => opened(rng, env));
-  const before = (mode: "read" | "write"): string => others.map((other) => sideText(other[mode])).join("");
-  const { read, write } = opened(rng, env);
-  return {
-    pos: { ...read, prompt: before("write") + read.prompt },
-    neg: { ...write, prompt: before("read") + write.prompt },
+    pos: { prompt: `with open("${reads}${rest}`, target: "r", tail: `") as file:\n    ${text} = file.read()\n` },
+    neg: { prompt: `with open("${writes}${rest}`, target: "w", tail: `") as file:\n    file.write(${text})\n` },
   };
 }
 
@@ -64,12 +47,12 @@ const withOpen = defineTask({
   name: "with_open",
   group: "files",
   doc: "read or write? the file's name tells",
-  draft: (rng, env) => readOrWrite(rng, env),
+  draft: opened,
   probes: {
     opens: {
       doc: "earlier files opened in the other mode",
       values: [0, 1, 2, 3],
-      draw: (rng, env, x) => readOrWrite(rng, env, x),
+      draw: (rng, env, x) => afterOthers(x, () => opened(rng, env)),
     },
   },
   focus: { with: 8, assign: 2, fileOrNone: 1, augment: 1, quote: 0.5 },

@@ -1,5 +1,5 @@
 /** Text that the tasks of several groups put around their decisions. */
-import { drawName, knownNames, type TaskEnv } from "../src/data/task.ts";
+import { type Draft, drawName, knownNames, sideText, type TaskEnv } from "../src/data/task.ts";
 import type { Rng } from "../src/util/rng.ts";
 
 /** Of numbers in the corpus too. */
@@ -38,4 +38,16 @@ export function nested(rng: Rng, env: TaskEnv, depth: number, inFunction = true)
     before += `${"    ".repeat(level)}${head}\n`;
   }
   return { before, indent: "    ".repeat(depth) };
+}
+
+/** A draft after `count` others like it, each of them completed as the other side of the pair is. */
+export function afterOthers(count: number, draw: () => Draft): Draft {
+  const others = Array.from({ length: count }, draw);
+  const before = (side: "pos" | "neg"): string => others.map((other) => sideText(other[side])).join("");
+  const { pos, neg, ...rest } = draw();
+  return {
+    pos: { ...pos, prompt: before("neg") + pos.prompt },
+    neg: { ...neg, prompt: before("pos") + neg.prompt },
+    ...rest,
+  };
 }

@@ -15,7 +15,7 @@ import {
 import type { DocumentFilter } from "../data/decontaminate.ts";
 import { mixSources } from "../data/mix.ts";
 import { heldOutFilter, PairSource } from "../data/pairs.ts";
-import type { EncodedPair, TaskLoss, TaskSpec } from "../data/task.ts";
+import type { TaskLoss, TaskSpec } from "../data/task.ts";
 import { openCorpus, type TokenCorpus } from "../data/token-corpus.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { taskTokenizer } from "../data/vocabulary.ts";
@@ -260,13 +260,12 @@ export async function* train(
   yield { event: "end", report: report(model, data, stream.droppedDocuments) };
 }
 
-/** Held-out text and validation pairs, made once. */
+/** On held-out text, made once, and validation pairs, which their source remembers. */
 class Evaluation {
   private readonly model: Model;
   private readonly data: TrainingData;
   readonly plan: EvaluationPlan;
   private text: CorpusBatch | undefined;
-  private pairs: [TaskSpec, EncodedPair[]][] | undefined;
 
   constructor(model: Model, data: TrainingData) {
     this.model = model;
@@ -278,12 +277,10 @@ class Evaluation {
     const { model, data } = this;
     const { config, tokenizer } = data;
     this.text ??= data.sample("val", config.logging.evalTokens, { marks: true });
-    this.pairs ??= data.tasks.map((task) => {
-      const source = data.pairs(task);
-      return [task, source.pairs("val", Math.min(this.plan.pairs, source.size("val")))];
-    });
     const most = promptTokens(config);
-    const tasks = this.pairs.map(([task, pairs]) => {
+    const tasks = data.tasks.map((task) => {
+      const source = data.pairs(task);
+      const pairs = source.pairs("val", Math.min(this.plan.pairs, source.size("val")));
       return [task.name, pairMetrics(model, pairs, tokenizer, { most, loss: data.lossOf(task) })];
     });
     const { loss: valLoss, decisions } = textMetrics(model, this.text, config.training.batch);

@@ -169,7 +169,9 @@ for (const subject of engines) {
         model.train(batch, 0.25);
         expect(engine.memoryBytes()).toBe(held);
       }
-      expect((process.memoryUsage().rss - resident) / 2 ** 20, "MiB of growth").toBeLessThan(48);
+      // TensorFlow.js makes objects for every tensor, and its heap settles at some 35 MiB more.
+      const most = tensorflows.includes(subject) ? 48 : 24;
+      expect((process.memoryUsage().rss - resident) / 2 ** 20, "MiB of growth").toBeLessThan(most);
       engine.dispose();
     });
 

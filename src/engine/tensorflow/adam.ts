@@ -8,25 +8,26 @@ export function adam(p: TfDense | TfSparse, step: AdamStep, selection: Selection
   const { gradScale, lr, beta1, beta2, eps, correction1, correction2, weightDecay, keep, gap = 1, keptOnly } = step;
   const next = tf.tidy(() => {
     const before = p.get("value");
-    const isZero = tf.equal(before, 0);
+    // Only steps that are not exact tell zero weights from others.
+    const isZero = keptOnly || gap !== 1 ? tf.equal(before, 0) : null;
     const grad = p.has("grad") ? tf.mul(p.get("grad"), gradScale) : tf.zerosLike(before);
     const moment = (field: "m" | "v", beta: number, toward: tf.Tensor): tf.Tensor => {
       const old = p.get(field);
       const towards = (b: number): tf.Tensor => tf.add(tf.mul(old, b), tf.mul(toward, 1 - b));
-      if (keptOnly) return tf.where(isZero, old, towards(beta));
-      return gap === 1 ? towards(beta) : tf.where(isZero, towards(beta ** gap), towards(beta));
+      if (!isZero) return towards(beta);
+      return tf.where(isZero, keptOnly ? old : towards(beta ** gap), towards(beta));
     };
     let m = moment("m", beta1, grad);
     let v = moment("v", beta2, tf.square(grad));
     const size = tf.add(tf.mul(tf.sqrt(v), 1 / Math.sqrt(correction2)), eps);
     let value: tf.Tensor = tf.sub(before, tf.div(tf.mul(m, lr / correction1), size));
-    if (keptOnly) value = tf.where(isZero, before, value);
+    if (keptOnly && isZero) value = tf.where(isZero, before, value);
     if (keep !== undefined && keep < p.size) {
       const protect = step.protect === undefined ? p.protect : step.protect;
       const kept = projectionMask(value, keep, protect, step.minPerNeuron ?? 0, selection);
       value = tf.where(kept, value, tf.zerosLike(value));
     }
-    if (keptOnly) {
+    if (keptOnly && isZero) {
       const dropped = tf.logicalAnd(tf.logicalNot(isZero), tf.equal(value, 0));
       m = tf.where(dropped, tf.mul(m, keptOnly.droppedM), m);
       v = tf.where(dropped, tf.mul(v, keptOnly.droppedV), v);
