@@ -21,11 +21,11 @@
  * with, so a task loss must be measured again on what is left.
  */
 import { attentionWidth, type ModelConfig } from "../model/config.ts";
-import { LM_HEAD, WPE, WTE } from "../model/names.ts";
 import { nodeId, type Site } from "../model/sites.ts";
-import { forEachEdge, matrixOf, type Params } from "./edges.ts";
+import type { Params } from "./edges.ts";
 import { type KeptNodes, type KeptSites, keptMask, keptSites } from "./kept.ts";
 import type { CircuitLink } from "./schema.ts";
+import { Wiring } from "./wiring.ts";
 
 const SUBLAYERS = ["attn", "mlp"] as const;
 
@@ -41,86 +41,12 @@ export interface Connected {
  * @param params the four matrices of each block, `transformer.wte.weight` (V, D), and `lm_head.weight` (V, D) unless
  *   tied; `transformer.wpe.weight` (T, D) counts if positions are added
  */
-export function connectedNodes(config: ModelConfig, params: Params, kept: KeptNodes): Connected {
-  const alive = keptMask(config, kept);
+export function connectedNodes(config: ModelConfig, params: Params, keptNodes: KeptNodes): Connected {
+  const before = keptMask(config, keptNodes);
+  const kept = new Wiring(config, params).connected(before);
   const dropped: number[] = [];
-  const wiring = wire(config, params, keptSites(config, alive));
-  for (;;) {
-    const onPath = pathMask(alive, wiring);
-    const before = dropped.length;
-    for (const { flat } of wiring.nodes) {
-      if (alive[flat] === 0 || onPath[flat] === 1) continue;
-      alive[flat] = 0;
-      dropped.push(flat);
-    }
-    if (dropped.length === before) break;
-  }
-  return { kept: alive, dropped: dropped.sort((a, b) => a - b) };
-}
-
-interface Wired {
-  readonly flat: number;
-  readonly isInput: boolean;
-  readonly isOutput: boolean;
-  /** Flat indices of nodes whose input this node gets, and of nodes whose reach to the output it shares. */
-  readonly from: number[];
-  readonly to: number[];
-}
-
-interface Wiring {
-  /** In flat order, which is an order of computation: everything in `from` comes earlier, in `to` later. */
-  readonly nodes: readonly Wired[];
-}
-
-/** One pass forward, one backward. */
-function pathMask(alive: Uint8Array, { nodes }: Wiring): Uint8Array {
-  const fed = new Uint8Array(alive.length);
-  for (const { flat, isInput, from } of nodes) {
-    if (alive[flat] === 1 && (isInput || from.some((i) => fed[i] === 1))) fed[flat] = 1;
-  }
-  const reaches = new Uint8Array(alive.length);
-  for (let i = nodes.length - 1; i >= 0; i--) {
-    const { flat, isOutput, to } = nodes[i]!;
-    if (fed[flat] === 1 && (isOutput || to.some((j) => reaches[j] === 1))) reaches[flat] = 1;
-  }
-  return reaches;
-}
-
-function wire(config: ModelConfig, params: Params, kept: KeptSites): Wiring {
-  const readable = embeddedChannels(config, params);
-  const visible = nonzeroColumns(unembedding(config, params), config.width);
-  const isRead = (site: Site): boolean => site === "attn.act_in" || site === "mlp.act_in";
-  const isWrite = (site: Site): boolean => site === "attn.resid_delta" || site === "mlp.resid_delta";
-  const byFlat = new Map<number, Wired>();
-  for (const { layer, site, channel } of kept.nodes) {
-    const flat = kept.flat(layer, site, channel);
-    byFlat.set(flat, {
-      flat,
-      isInput: isRead(site) && (channel >= config.width || readable[channel] === 1),
-      isOutput: isWrite(site) && visible[channel] === 1,
-      from: [],
-      to: [],
-    });
-  }
-  const join = (source: number, target: number): void => {
-    byFlat.get(source)!.to.push(target);
-    byFlat.get(target)!.from.push(source);
-  };
-  forEachEdge(config, params, kept, (e) => {
-    join(kept.flat(e.layer, e.sourceSite, e.sourceChannel), kept.flat(e.layer, e.targetSite, e.targetChannel));
-  });
-  forEachResidual(config, kept, (write, read) => join(write, read));
-  forEachHead(config, kept, (layer, q, k, v) => {
-    const values = v.map((c) => kept.flat(layer, "attn.v", c));
-    const pattern = [...q.map((c) => kept.flat(layer, "attn.q", c)), ...k.map((c) => kept.flat(layer, "attn.k", c))];
-    for (const source of pattern) {
-      for (const target of values) {
-        byFlat.get(source)!.to.push(target);
-        if (config.sink) byFlat.get(target)!.from.push(source);
-      }
-    }
-  });
-  return { nodes: [...byFlat.values()] };
+  for (let n = 0; n < before.length; n++) if (before[n] && !kept[n]) dropped.push(n);
+  return { kept, dropped };
 }
 
 /**
@@ -179,31 +105,4 @@ function forEachHead(
       visit(layer, inHead("attn.q"), inHead("attn.k"), inHead("attn.v"));
     }
   }
-}
-
-/** (V, D) embedding. */
-export function embedding(config: ModelConfig, params: Params): Float32Array {
-  return matrixOf(params, WTE, config.vocabSize, config.width);
-}
-
-/** (V, D) unembedding; the embedding if the model is tied. */
-export function unembedding(config: ModelConfig, params: Params): Float32Array {
-  if (config.tiedUnembed) return embedding(config, params);
-  return matrixOf(params, LM_HEAD, config.vocabSize, config.width);
-}
-
-/** Residual channels that tokens, or positions added to them, write to. */
-function embeddedChannels(config: ModelConfig, params: Params): Uint8Array {
-  const channels = nonzeroColumns(embedding(config, params), config.width);
-  const positions = config.positions === "added" ? params.get(WPE) : undefined;
-  if (positions !== undefined) {
-    for (const [c, nonzero] of nonzeroColumns(positions, config.width).entries()) channels[c]! |= nonzero;
-  }
-  return channels;
-}
-
-function nonzeroColumns(matrix: Float32Array, columns: number): Uint8Array {
-  const nonzero = new Uint8Array(columns);
-  for (let i = 0; i < matrix.length; i++) if (matrix[i] !== 0) nonzero[i % columns] = 1;
-  return nonzero;
 }

@@ -4,6 +4,7 @@
  * channel that is read later. One neuron that reads one channel and writes one channel is 3 nodes and 2 edges.
  */
 import { attentionWidth, type ModelConfig, readWidth } from "../model/config.ts";
+import { LM_HEAD, WTE } from "../model/names.ts";
 import { nodeId, type Site } from "../model/sites.ts";
 import { assert } from "../util/errors.ts";
 import { type KeptNodes, type KeptSites, keptSites } from "./kept.ts";
@@ -139,4 +140,15 @@ export function circuitEdges(config: ModelConfig, params: Params, kept: KeptNode
     },
   );
   return { edges, perMatrix };
+}
+
+/** (V, D) embedding. */
+export function embedding(config: ModelConfig, params: Params): Float32Array {
+  return matrixOf(params, WTE, config.vocabSize, config.width);
+}
+
+/** (V, D) unembedding; the embedding if the model is tied. */
+export function unembedding(config: ModelConfig, params: Params): Float32Array {
+  if (config.tiedUnembed) return embedding(config, params);
+  return matrixOf(params, LM_HEAD, config.vocabSize, config.width);
 }

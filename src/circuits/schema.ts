@@ -165,6 +165,10 @@ const fileSchema = z.strictObject({
       shift: z.union([z.number(), z.array(z.number())]),
     })
     .nullable(),
+  /** The smallest circuits found for several targets, strictest last: how the task loss falls with the edges. */
+  curve: z
+    .array(z.strictObject({ target: z.number(), nodes: count, edges: count, taskLoss: perSplit }))
+    .default(() => []),
   search: z.strictObject({
     method: z.string(),
     seeds: z.array(z.int()),

@@ -5,8 +5,8 @@
  */
 import type { ModelConfig } from "../model/config.ts";
 import { nodeId } from "../model/sites.ts";
-import { circuitLinks, connectedNodes, embedding, unembedding } from "./connect.ts";
-import { circuitEdges, type Params } from "./edges.ts";
+import { circuitLinks, connectedNodes } from "./connect.ts";
+import { circuitEdges, embedding, type Params, unembedding } from "./edges.ts";
 import { type KeptNodes, keptMask, keptSites } from "./kept.ts";
 import type { Circuit, CircuitNode, EmbeddingEntry, UnembeddingEntry } from "./schema.ts";
 

@@ -5,7 +5,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { PairBatch } from "../data/pairs.ts";
 import { descending } from "./learned-masks.ts";
-import type { MaskedModel } from "./masked-model.ts";
+import type { MaskGradient } from "./masked-model.ts";
 import { chunks } from "./pair-scores.ts";
 
 export interface AttributionOptions {
@@ -19,7 +19,7 @@ export interface AttributionOptions {
  * When the signal is set it returns no orders.
  */
 export async function attributionOrders(
-  model: MaskedModel,
+  model: MaskGradient,
   batch: PairBatch,
   steps: readonly number[],
   { signal, progress }: AttributionOptions = {},

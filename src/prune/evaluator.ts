@@ -18,7 +18,7 @@ import { type Site, siteSpecs } from "../model/sites.ts";
 import { assert } from "../util/errors.ts";
 import { AblatedModel } from "./evaluator/ablated-model.ts";
 import { ColumnPool } from "./evaluator/columns.ts";
-import { type KeptLayer, type Stream, streamOf } from "./evaluator/states.ts";
+import { type KeptLayer, type Norms, type Stream, streamOf } from "./evaluator/states.ts";
 import { Sublayers } from "./evaluator/sublayers.ts";
 
 /** How a set of kept nodes does a task. */
@@ -29,9 +29,9 @@ export interface Score {
   readonly margins: Float64Array;
 }
 
-/** Anything that scores a mask over all nodes (1 kept, 0 ablated), in flat site order. */
+/** Anything that scores a mask over all nodes (1 kept, 0 ablated), in flat site order, perhaps without some edges. */
 export interface Evaluator {
-  score(kept: Uint8Array): Score;
+  score(kept: Uint8Array, removed?: RemovedEdges): Score;
 }
 
 /** Mean softplus(-margin). */
@@ -52,6 +52,14 @@ export function supports(config: ModelConfig): boolean {
   return config.residualActivation === "identity" && !cutsStream;
 }
 
+/** Indices of weights, in the order of all nonzero ones, that carry only what their ablated source would send. */
+export type RemovedEdges = ReadonlySet<number>;
+
+export interface EvaluatorOptions {
+  /** Whether norms divide by what they divide by in the full model. */
+  readonly frozenNorm?: boolean | undefined;
+}
+
 /** Columns are kept up to this many bytes, unless one circuit needs more. */
 export const KEPT_BYTES = 32 << 20;
 
@@ -64,26 +72,49 @@ export class CircuitEvaluator implements Evaluator {
   private root: Stream;
 
   /** `fill`: each node's ablation value (its mean, or zero), in flat site order. */
-  constructor(config: ModelConfig, params: Params, fill: Float32Array, batch: PairBatch) {
+  constructor(
+    config: ModelConfig,
+    params: Params,
+    fill: Float32Array,
+    batch: PairBatch,
+    { frozenNorm = false }: EvaluatorOptions = {},
+  ) {
     assert(supports(config), "the circuit evaluator does not compute this model");
     this.base = new AblatedModel(config, params, fill, batch);
-    this.pool = new ColumnPool(this.base.tree.size);
-    this.sublayers = new Sublayers(this.base, this.pool);
     this.specs = siteSpecs(config);
+    this.pool = new ColumnPool(this.base.tree.size);
+    this.sublayers = new Sublayers(this.base, this.pool, frozenNorm ? this.fullNorms() : undefined);
     this.root = streamOf(0, new Map());
   }
 
-  score(kept: Uint8Array): Score {
+  score(kept: Uint8Array, removed?: RemovedEdges): Score {
     if (this.pool.bytes > KEPT_BYTES) {
       this.pool.clear();
       this.root = streamOf(0, new Map());
     }
-    let stream = this.root;
-    for (const layer of this.layersOf(kept)) {
-      stream = this.sublayers.attention(stream, layer);
-      stream = this.sublayers.mlp(stream, layer);
+    const streams = this.streams(this.sublayers, this.root, this.layersOf(kept), removed);
+    return this.answers(streams[streams.length - 1]!);
+  }
+
+  /** The residual stream before each sublayer and at the end. */
+  private streams(sublayers: Sublayers, root: Stream, layers: readonly KeptLayer[], removed?: RemovedEdges): Stream[] {
+    const streams = [root];
+    let stream = root;
+    for (const layer of layers) {
+      streams.push((stream = sublayers.attention(stream, layer, removed)));
+      streams.push((stream = sublayers.mlp(stream, layer, removed)));
     }
-    return this.answers(stream);
+    return streams;
+  }
+
+  /** Norms of the full model before each sublayer and at the end. */
+  private fullNorms(): Norms[] {
+    const { tree, config } = this.base;
+    const sublayers = new Sublayers(this.base, new ColumnPool(tree.size));
+    const nodes = this.specs.reduce((sum, { width }) => sum + width, 0);
+    const streams = this.streams(sublayers, streamOf(0, new Map()), this.layersOf(new Uint8Array(nodes).fill(1)));
+    const last = 2 * config.layers - 1;
+    return streams.map((stream) => sublayers.norms(stream, stream.at < last ? tree.all : tree.lastRows));
   }
 
   private layersOf(kept: Uint8Array): KeptLayer[] {

@@ -6,22 +6,14 @@
 import type { PairBatch } from "../data/pairs.ts";
 import type { SiteSpec } from "../model/sites.ts";
 import { Rng } from "../util/rng.ts";
-import type { MaskedModel } from "./masked-model.ts";
+import type { MaskGradient } from "./masked-model.ts";
+import { Tau, type TauConfig } from "./tau.ts";
 
-export interface MaskConfig {
-  readonly steps: number;
-  readonly lr: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
-  readonly weightDecay: number;
+export interface MaskConfig extends TauConfig {
   readonly kCoef: number;
   readonly temperature: number;
   readonly initNoise: number;
   readonly initBias: number;
-  /** Largest norm of the gradient; 0 leaves it. */
-  readonly gradClip: number;
-  readonly warmupFrac: number;
   /** Whether query and key of one channel are one decision: both kept or both ablated. Still two nodes in the count. */
   readonly tiedQk: boolean;
 }
@@ -53,28 +45,27 @@ export interface MaskStep {
 }
 
 export class LearnedMasks {
-  /** One entry a node, flat site order. */
-  readonly tau: Float32Array;
-  private readonly model: MaskedModel;
+  private readonly model: MaskGradient;
   private readonly config: MaskConfig;
-  private readonly m: Float32Array;
-  private readonly v: Float32Array;
+  private readonly parameters: Tau;
   /** Flat indices of tied queries and keys; the query's entry decides. */
   private readonly tied: readonly (readonly [query: number, key: number])[];
-  private i = 0;
 
   /** Starts at bias + noise * normal, or at the given `tau`. */
-  constructor(model: MaskedModel, config: MaskConfig, seed: number, tau?: Float32Array) {
+  constructor(model: MaskGradient, config: MaskConfig, seed: number, tau?: Float32Array) {
     this.model = model;
     this.config = config;
     const rng = Rng.of(seed, "masks");
-    this.tau =
-      tau?.slice() ??
-      Float32Array.from({ length: model.nodes }, () => clamp(config.initBias + config.initNoise * rng.normal()));
-    this.m = new Float32Array(model.nodes);
-    this.v = new Float32Array(model.nodes);
+    const drawn = () =>
+      Float32Array.from({ length: model.nodes }, () => config.initBias + config.initNoise * rng.normal());
+    this.parameters = new Tau(tau ?? drawn(), config);
     this.tied = config.tiedQk ? queryKeyPairs(model.specs) : [];
     this.tie();
+  }
+
+  /** One entry a node, flat site order. */
+  get tau(): Float32Array {
+    return this.parameters.values;
   }
 
   private tie(): void {
@@ -100,31 +91,9 @@ export class LearnedMasks {
 
   step(batch: PairBatch): MaskStep {
     const { taskLoss, objective, kept, gradient } = this.objective(batch);
-    return { taskLoss, objective, kept, ...this.update(gradient) };
-  }
-
-  private update(gradient: Float32Array): { lr: number; gradNorm: number } {
-    const c = this.config;
-    let squares = 0;
-    for (const g of gradient) squares += g * g;
-    const gradNorm = Math.sqrt(squares);
-    const clip = c.gradClip > 0 ? Math.min(1, c.gradClip / (gradNorm + 1e-6)) : 1;
-    const warm = Math.floor(c.warmupFrac * c.steps);
-    const lr = c.lr * (this.i < warm ? this.i / warm : 1 - (this.i - warm) / (c.steps - warm));
-    const c1 = 1 - c.beta1 ** (this.i + 1);
-    const c2 = 1 - c.beta2 ** (this.i + 1);
-    for (let n = 0; n < gradient.length; n++) {
-      const g = gradient[n]! * clip;
-      const m = c.beta1 * this.m[n]! + (1 - c.beta1) * g;
-      const v = c.beta2 * this.v[n]! + (1 - c.beta2) * g * g;
-      this.m[n] = m;
-      this.v[n] = v;
-      const decayed = this.tau[n]! * (1 - lr * c.weightDecay);
-      this.tau[n] = clamp(decayed - (lr * (m / c1)) / (Math.sqrt(v / c2) + c.eps));
-    }
+    const updated = this.parameters.step(gradient);
     this.tie();
-    this.i++;
-    return { lr, gradNorm };
+    return { taskLoss, objective, kept, ...updated };
   }
 }
 
@@ -135,10 +104,6 @@ function queryKeyPairs(specs: readonly SiteSpec[]): [query: number, key: number]
       const k = specs.find(({ site, layer }) => site === "attn.k" && layer === q.layer)!;
       return Array.from({ length: q.width }, (_, c): [number, number] => [q.offset + c, k.offset + c]);
     });
-}
-
-function clamp(x: number): number {
-  return Math.max(-1, Math.min(1, x));
 }
 
 /** Indices of the values from largest to smallest; ties: lowest index. */

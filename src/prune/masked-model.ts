@@ -14,7 +14,16 @@ import { assert } from "../util/errors.ts";
 import type { Evaluator, Score } from "./evaluator.ts";
 import { answerIndex, answerLogits, chunks, scorePairs } from "./pair-scores.ts";
 
-export class MaskedModel {
+/** What learns masks by gradients. */
+export interface MaskGradient {
+  /** Number of nodes. */
+  readonly nodes: number;
+  readonly specs: readonly SiteSpec[];
+  /** Task loss and d(task loss)/d(mask), flat. Mask entries may be anything between 0 and 1. */
+  gradient(batch: PairBatch, mask: Float32Array): { loss: number; gradient: Float32Array };
+}
+
+export class MaskedModel implements MaskGradient {
   readonly model: Model;
   readonly specs: readonly SiteSpec[];
   /** Number of nodes. */

@@ -18,6 +18,8 @@ const LAYER_EPS = 1e-5;
 export interface Folded {
   readonly rows: Rows;
   readonly bias: Float64Array;
+  /** Index of the map's first nonzero weight among those of all maps, in order of computation. */
+  readonly first: number;
 }
 
 export interface LayerTables {
@@ -45,6 +47,8 @@ export class AblatedModel {
   readonly offsets: ReadonlyMap<string, number>;
   readonly layers: readonly LayerTables[];
   private readonly embeddingColumns: (Column | undefined)[];
+  /** Nonzero weights of the maps so far. */
+  private edges = 0;
   private readonly wte: Float32Array;
   private readonly wpe: Float32Array | null;
   /** Ablated writes of all sublayers before sublayer s, (2L + 1) x D. */
@@ -98,8 +102,11 @@ export class AblatedModel {
       for (let o = 0; o < out; o++) {
         for (let z = rows.start[o]!; z < rows.start[o + 1]!; z++) bias[o]! += rows.value[z]! * values[rows.column[z]!]!;
       }
-      return { rows, bias };
+      const first = this.edges;
+      this.edges += rows.column.length;
+      return { rows, bias, first };
     };
+    const qkv = fold("attn.c_attn", 3 * attention, readWidth(config), this.siteFill(layer, "attn.act_in"));
     const proj = fold("attn.c_proj", config.width, attention, this.siteFill(layer, "attn.v"));
     const headConstant = new Float64Array(config.width * config.heads);
     const v = this.siteFill(layer, "attn.v");
@@ -114,7 +121,7 @@ export class AblatedModel {
       attnNormBias: params.get(`${block}.ln_1.bias`) ?? null,
       mlpNorm: params.get(`${block}.ln_2.weight`)!,
       mlpNormBias: params.get(`${block}.ln_2.bias`) ?? null,
-      qkv: fold("attn.c_attn", 3 * attention, readWidth(config), this.siteFill(layer, "attn.act_in")),
+      qkv,
       proj,
       headConstant,
       projBias: params.get(`${block}.attn.c_proj.bias`) ?? null,

@@ -1,4 +1,5 @@
 /** One attention head of a circuit: kept channels vary from token to token, ablated ones are constants. */
+import { exponential } from "./exponential.ts";
 import type { PrefixTree } from "./prefix-tree.ts";
 
 export interface HeadInputs {
@@ -52,24 +53,27 @@ export function attend(
     const n = rows[i]!;
     const start = pathStart[n]!;
     const length = position[n]! + 1;
-    let fromQuery = constant;
-    for (const { column, factor } of queryOnly) fromQuery += column[n]! * factor;
-    let best = head.sink ?? Number.NEGATIVE_INFINITY;
-    for (let t = 0; t < length; t++) {
-      const s = path[start + t]!;
-      let score = fromQuery + fromKey[s]!;
-      for (let j = 0; j < both.length; j++) score += both[j]!.q[n]! * both[j]!.k[s]! * scale;
-      scores[t] = score;
-      if (score > best) best = score;
+    for (let t = 0; t < length; t++) scores[t] = fromKey[path[start + t]!]!;
+    for (let j = 0; j < both.length; j++) {
+      const { q, k } = both[j]!;
+      const factor = q[n]! * scale;
+      for (let t = 0; t < length; t++) scores[t]! += factor * k[path[start + t]!]!;
     }
-    let denominator = head.sink === null ? 0 : Math.exp(head.sink - best);
+    // What all keys share only matters beside a sink.
+    let sink = Number.NEGATIVE_INFINITY;
+    if (head.sink !== null) {
+      sink = head.sink - constant;
+      for (const { column, factor } of queryOnly) sink -= column[n]! * factor;
+    }
+    let best = sink;
+    for (let t = 0; t < length; t++) if (scores[t]! > best) best = scores[t]!;
     let sum = 0;
     for (let t = 0; t < length; t++) {
-      const e = Math.exp(scores[t]! - best);
+      const e = exponential(scores[t]! - best);
       scores[t] = e;
       sum += e;
     }
-    denominator += sum;
+    const denominator = sum + (head.sink === null ? 0 : exponential(sink - best));
     for (let j = 0; j < values.length; j++) {
       const value = values[j]!;
       let y = 0;
@@ -111,7 +115,7 @@ function separable(
   const { parent, size } = tree;
   let highest = Number.NEGATIVE_INFINITY;
   for (let n = 0; n < size; n++) if (fromKey[n]! > highest) highest = fromKey[n]!;
-  const weight = fromKey.map((x) => Math.exp(x - highest));
+  const weight = fromKey.map((x) => exponential(x - highest));
   const sums = new Float64Array(size);
   const addUp = (value: Float32Array | undefined): void => {
     for (let n = 0; n < size; n++) {
@@ -125,7 +129,7 @@ function separable(
     const n = rows[i]!;
     let score = constant + highest;
     for (const { column, factor } of queryOnly) score += column[n]! * factor;
-    share[i] = 1 / (sums[n]! + (sink === null ? 0 : Math.exp(sink - score)));
+    share[i] = 1 / (sums[n]! + (sink === null ? 0 : exponential(sink - score)));
     if (total) total[n] = sums[n]! * share[i]!;
   }
   for (let j = 0; j < values.length; j++) {

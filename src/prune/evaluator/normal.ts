@@ -1,3 +1,5 @@
+import { exponential } from "./exponential.ts";
+
 /** Standard normal distribution function by erfc's expansion fitted to 9e-8 relative (as in the native kernels). */
 export function normalCdf(x: number): number {
   const z = Math.abs(x) * Math.SQRT1_2;
@@ -9,6 +11,6 @@ export function normalCdf(x: number): number {
   r = r * t + 0.20192438;
   r = r * t + 0.18283725;
   r = r * t + 0.1863661;
-  const half = 0.5 * r * t * Math.exp(-z * z);
+  const half = 0.5 * r * t * exponential(-z * z);
   return x < 0 ? half : 1 - half;
 }

@@ -1,13 +1,13 @@
 /**
- * What the evaluator has computed, so that it is computed once for each choice of kept nodes before it.
+ * What the evaluator has computed, so that it is computed once for each choice of kept nodes that it depends on.
  *
- * Nodes in flat order are in order of computation, so what is computed up to a place depends on the nodes kept up to
- * there alone. The states form a tree: a residual stream leads to reads (by the kept reads), reads to neurons or head
- * outputs (by the kept ones), these to the next stream (by the kept writes). A search that removes one node after
- * another from a circuit walks down known branches to the node and computes only what is behind it.
+ * The states form a tree of residual streams: from one stream to the next by what the kept writes of a sublayer add to
+ * it. Beside a stream are kept the columns that were computed from it, by the columns that each of them reads: a neuron
+ * by its kept inputs, a head by its kept queries, keys and values. A search that removes one node after another from a
+ * circuit computes only what reads that node.
  */
 import type { Site } from "../../model/sites.ts";
-import type { Column, Columns, SiteColumns } from "./columns.ts";
+import type { Column, Columns } from "./columns.ts";
 
 /** Channels kept of each site of a layer, ascending. */
 export type KeptLayer = Readonly<Record<Site, readonly number[]>>;
@@ -19,24 +19,18 @@ export interface Stream {
   /** Deviation from the all-ablated stream, by channel. */
   readonly columns: Columns;
   norms: Norms | undefined;
-  /** What the sublayer reads, minus ablation values. */
-  reads: SiteColumns | undefined;
-  readonly next: Map<string, Read>;
-  /** The stream after a sublayer that writes nothing. */
-  unchanged: Stream | undefined;
+  /** Columns of the sublayer's sites, by site, channel and what they are computed from. */
+  readonly columnsOf: Map<string, Column>;
+  /** Whole sites where AbsTopK makes each channel depend on all. */
+  readonly sites: Map<string, readonly Column[]>;
+  readonly heads: Map<string, Head>;
+  /** By the kept writes. */
+  readonly next: Map<string, Stream>;
 }
 
 export interface Norms {
   readonly mean: Column;
   readonly inverse: Column;
-}
-
-/** A sublayer with its reads chosen. */
-export interface Read {
-  /** Queries, keys and values, or neurons; values and neurons minus ablation values. */
-  readonly sites: readonly SiteColumns[];
-  readonly heads: Map<string, Head>;
-  readonly next: Map<string, Middle>;
 }
 
 export interface Head {
@@ -45,15 +39,16 @@ export interface Head {
   readonly total: Column | undefined;
 }
 
-/** A sublayer with its neurons or attention channels chosen. */
-export interface Middle {
-  /** What it writes, minus ablation values. */
-  readonly writes: SiteColumns;
-  readonly next: Map<string, Stream>;
-}
-
 export function streamOf(at: number, columns: Columns): Stream {
-  return { at, columns, norms: undefined, reads: undefined, next: new Map(), unchanged: undefined };
+  return {
+    at,
+    columns,
+    norms: undefined,
+    columnsOf: new Map(),
+    sites: new Map(),
+    heads: new Map(),
+    next: new Map(),
+  };
 }
 
 /** The child of a key, made if there is none. */

@@ -1,21 +1,24 @@
 /** The sublayers of a circuit: from the residual stream before one to the stream after it, for any kept nodes. */
 import { attentionWidth, cutCount, type ModelConfig } from "../../model/config.ts";
 import { SITE_LOCATION, type Site } from "../../model/sites.ts";
+import type { RemovedEdges } from "../evaluator.ts";
 import type { AblatedModel, Folded } from "./ablated-model.ts";
 import { attend } from "./attend.ts";
-import { type Column, type ColumnPool, type Columns, SiteColumns } from "./columns.ts";
+import { type Column, type ColumnPool, type Columns, cutTokens } from "./columns.ts";
 import { normalCdf } from "./normal.ts";
-import type { Rows } from "./rows.ts";
-import {
-  child,
-  type Head,
-  type KeptLayer,
-  type Middle,
-  type Norms,
-  type Read,
-  type Stream,
-  streamOf,
-} from "./states.ts";
+import { child, type Head, type KeptLayer, type Norms, type Stream, streamOf } from "./states.ts";
+
+/** The channels of a site: how one is computed, and from which columns. */
+interface SiteRule {
+  readonly site: Site;
+  readonly rows: Int32Array;
+  /** Whether ablation values are subtracted. */
+  readonly relative: boolean;
+  /** A channel before AbsTopK, in a column of its own. */
+  readonly compute: (channel: number) => Column;
+  /** Names the columns that a channel is computed from. */
+  readonly sourcesOf: (channel: number) => string;
+}
 
 export class Sublayers {
   private readonly config: ModelConfig;
@@ -23,33 +26,48 @@ export class Sublayers {
   private readonly pool: ColumnPool;
   private readonly squares: Float64Array;
   private readonly sums: Float64Array;
+  /** Norms of the full model before each sublayer and at the end, when they are frozen. */
+  private readonly frozen: readonly Norms[] | undefined;
 
-  constructor(base: AblatedModel, pool: ColumnPool) {
+  constructor(base: AblatedModel, pool: ColumnPool, frozen?: readonly Norms[]) {
     this.config = base.config;
     this.base = base;
     this.pool = pool;
+    this.frozen = frozen;
     this.squares = new Float64Array(base.tree.size);
     this.sums = new Float64Array(base.tree.size);
   }
 
-  attention(stream: Stream, kept: KeptLayer): Stream {
-    if (kept["attn.resid_delta"].length === 0) return this.unchanged(stream);
-    const read = this.read(stream, "attn.act_in", kept["attn.act_in"]);
-    const parts = [kept["attn.q"], kept["attn.k"], kept["attn.v"]] as const;
-    const middle = child(read.next, parts.map(String).join("|"), () => this.headOutputs(stream, read, parts));
-    return this.write(stream, middle, kept["attn.resid_delta"]);
+  attention(stream: Stream, kept: KeptLayer, removed?: RemovedEdges): Stream {
+    const { config, base } = this;
+    const tables = base.layers[stream.at >> 1]!;
+    const all = base.tree.all;
+    const width = attentionWidth(config);
+    const written = kept["attn.resid_delta"];
+    if (written.length === 0) return this.write(stream, new Map());
+    const reads = this.reads(stream, "attn.act_in", kept["attn.act_in"], all);
+    const part = (site: Site, first: number, relative: boolean): Columns => {
+      const rule = this.affineRule(site, tables.qkv, first, { inputs: reads, rows: all, relative, removed });
+      return this.channels(stream, rule, kept[site]);
+    };
+    const q = part("attn.q", 0, false);
+    const k = part("attn.k", width, false);
+    const v = part("attn.v", 2 * width, true);
+    return this.write(stream, this.headWrites(stream, { q, k, v }, written, removed));
   }
 
-  mlp(stream: Stream, kept: KeptLayer): Stream {
-    if (kept["mlp.resid_delta"].length === 0) return this.unchanged(stream);
-    const read = this.read(stream, "mlp.act_in", kept["mlp.act_in"]);
-    const middle = child(read.next, String(kept["mlp.post_act"]), () => this.neuronOutputs(stream, read, kept));
-    return this.write(stream, middle, kept["mlp.resid_delta"]);
-  }
-
-  private unchanged(stream: Stream): Stream {
-    stream.unchanged ??= streamOf(stream.at + 1, stream.columns);
-    return stream.unchanged;
+  mlp(stream: Stream, kept: KeptLayer, removed?: RemovedEdges): Stream {
+    const layer = stream.at >> 1;
+    const { fc, mlpProj } = this.base.layers[layer]!;
+    const rows = this.rowsAfterAttention(layer);
+    const written = kept["mlp.resid_delta"];
+    if (written.length === 0) return this.write(stream, new Map());
+    const reads = this.reads(stream, "mlp.act_in", kept["mlp.act_in"], rows);
+    const activation = this.config.activation === "gelu" ? gelu : relu;
+    const hidden = this.affineRule("mlp.post_act", fc, 0, { inputs: reads, rows, relative: true, removed }, activation);
+    const neurons = this.channels(stream, hidden, kept["mlp.post_act"]);
+    const out = this.affineRule("mlp.resid_delta", mlpProj, 0, { inputs: neurons, rows, relative: true, removed });
+    return this.write(stream, this.channels(stream, out, written));
   }
 
   /** In the last layer only the answer positions matter, once keys and values are known. */
@@ -58,14 +76,33 @@ export class Sublayers {
     return layer === this.config.layers - 1 ? tree.lastRows : tree.all;
   }
 
-  private site(layer: number, site: Site, rows: Int32Array, relative: boolean, compute: (c: number) => Column) {
-    const fill = this.base.siteFill(layer, site);
+  /** Some channels of a site: true values, or minus ablation values where the rule says so. */
+  private channels(stream: Stream, rule: SiteRule, wanted: readonly number[]): Columns {
+    const { site, rows, relative, compute, sourcesOf } = rule;
+    const fill = this.base.siteFill(stream.at >> 1, site);
     const cut = cutCount(this.config, SITE_LOCATION[site], fill.length);
-    return new SiteColumns({ width: fill.length, cut, rows, compute, fill: relative ? fill : undefined });
+    const finished = (column: Column, c: number): Column => {
+      const f = relative ? fill[c]! : 0;
+      if (f) for (let i = 0; i < rows.length; i++) column[rows[i]!]! -= f;
+      return column;
+    };
+    if (cut === undefined) {
+      const known = stream.columnsOf;
+      const get = (c: number): Column => child(known, `${site}:${c}:${sourcesOf(c)}`, () => finished(compute(c), c));
+      return new Map(wanted.map((c) => [c, get(c)]));
+    }
+    const everything = Array.from(fill, (_, c) => c);
+    const columns = child(stream.sites, `${site}:${everything.map(sourcesOf).join("|")}`, () => {
+      const computed = everything.map(compute);
+      cutTokens(computed, cut, rows);
+      return computed.map(finished);
+    });
+    return new Map(wanted.map((c) => [c, columns[c]!]));
   }
 
   /** Means and inverse deviations of a stream, for the tokens in `rows`. */
   norms(stream: Stream, rows: Int32Array): Norms {
+    if (this.frozen) return this.frozen[stream.at]!;
     if (stream.norms) return stream.norms;
     const mean = this.pool.take();
     const inverse = this.pool.take();
@@ -94,27 +131,15 @@ export class Sublayers {
     return stream.norms;
   }
 
-  private read(stream: Stream, site: "attn.act_in" | "mlp.act_in", kept: readonly number[]): Read {
-    return child(stream.next, String(kept), () => {
-      const layer = stream.at >> 1;
-      const { tree, layers } = this.base;
-      const tables = layers[layer]!;
-      const rows = site === "attn.act_in" ? tree.all : this.rowsAfterAttention(layer);
-      stream.reads ??= this.site(layer, site, rows, true, (c) => this.readColumn(stream, site, c, rows));
-      const reads = stream.reads.pick(kept);
-      const affine = (part: Site, map: Folded, first: number, relative: boolean, of?: (x: number) => number) =>
-        this.site(layer, part, rows, relative, (c) => this.affine(map, first + c, reads, rows, of));
-      const width = attentionWidth(this.config);
-      const sites =
-        site === "attn.act_in"
-          ? [
-              affine("attn.q", tables.qkv, 0, false),
-              affine("attn.k", tables.qkv, width, false),
-              affine("attn.v", tables.qkv, 2 * width, true),
-            ]
-          : [affine("mlp.post_act", tables.fc, 0, true, this.config.activation === "gelu" ? gelu : relu)];
-      return { sites, heads: new Map(), next: new Map() };
-    });
+  /** What a sublayer reads, minus ablation values. */
+  private reads(
+    stream: Stream,
+    site: "attn.act_in" | "mlp.act_in",
+    kept: readonly number[],
+    rows: Int32Array,
+  ): Columns {
+    const compute = (c: number): Column => this.readColumn(stream, site, c, rows);
+    return this.channels(stream, { site, rows, relative: true, compute, sourcesOf: () => "" }, kept);
   }
 
   /** A normalised channel of the stream, or a position channel. */
@@ -146,113 +171,137 @@ export class Sublayers {
     return column;
   }
 
-  /** bias + sum over kept inputs of weight * deviation, through a nonlinearity if given. */
-  private affine(
+  /** Channels that are bias + sum over kept inputs of weight * deviation, through a nonlinearity if given. */
+  private affineRule(
+    site: Site,
     map: Folded,
-    o: number,
-    inputs: Columns,
-    rows: Int32Array,
+    first: number,
+    from: { inputs: Columns; rows: Int32Array; relative: boolean; removed: RemovedEdges | undefined },
     nonlinearity?: (x: number) => number,
-  ): Column {
-    const column = this.pool.take();
-    const bias = map.bias[o]!;
-    for (let i = 0; i < rows.length; i++) column[rows[i]!] = bias;
-    accumulate(column, map.rows, o, inputs, rows);
-    if (nonlinearity) for (let i = 0; i < rows.length; i++) column[rows[i]!] = nonlinearity(column[rows[i]!]!);
-    return column;
+  ): SiteRule {
+    const { inputs, rows, relative, removed } = from;
+    const compute = (c: number): Column => {
+      const column = this.pool.take();
+      const bias = map.bias[first + c]!;
+      for (let i = 0; i < rows.length; i++) column[rows[i]!] = bias;
+      forEachTerm(map, first + c, inputs, removed, (x, weight) => addScaled(column, x, weight, rows));
+      if (nonlinearity) for (let i = 0; i < rows.length; i++) column[rows[i]!] = nonlinearity(column[rows[i]!]!);
+      return column;
+    };
+    return { site, rows, relative, compute, sourcesOf: (c) => this.termsOf(map, first + c, inputs, removed) };
   }
 
-  private neuronOutputs(stream: Stream, { sites: [neurons] }: Read, kept: KeptLayer): Middle {
-    const layer = stream.at >> 1;
-    const rows = this.rowsAfterAttention(layer);
-    const inputs = neurons!.pick(kept["mlp.post_act"]);
-    const { mlpProj } = this.base.layers[layer]!;
-    const writes = this.site(layer, "mlp.resid_delta", rows, true, (o) => this.affine(mlpProj, o, inputs, rows));
-    return { writes, next: new Map() };
+  /** Names the terms of an output. */
+  private termsOf(map: Folded, o: number, inputs: Columns, removed: RemovedEdges | undefined): string {
+    let key = "";
+    forEachTerm(map, o, inputs, removed, (x) => {
+      key += `${this.pool.idOf(x)},`;
+    });
+    return key;
   }
 
-  private headOutputs(stream: Stream, read: Read, [q, k, v]: readonly (readonly number[])[]): Middle {
+  private ids(columns: Iterable<Column>): string {
+    let key = "";
+    for (const column of columns) key += `${this.pool.idOf(column)},`;
+    return key;
+  }
+
+  /** What the heads write to some channels, minus ablation values. */
+  private headWrites(
+    stream: Stream,
+    parts: { q: Columns; k: Columns; v: Columns },
+    written: readonly number[],
+    removed: RemovedEdges | undefined,
+  ): Columns {
     const { config, base } = this;
     const layer = stream.at >> 1;
     const tables = base.layers[layer]!;
     const rows = this.rowsAfterAttention(layer);
-    const y = new Map<number, Column>();
+    const of = (columns: Columns, h: number): Columns =>
+      new Map([...columns].filter(([c]) => Math.floor(c / config.headWidth) === h));
     const headAt = (h: number): Head => {
-      const of = (list: readonly number[] | undefined) => list!.filter((c) => Math.floor(c / config.headWidth) === h);
-      const parts = [of(q), of(k), of(v)] as const;
-      return child(read.heads, `${h}:${parts.map(String).join("|")}`, () => this.head(layer, h, read, parts, rows));
+      const [q, k, v] = [of(parts.q, h), of(parts.k, h), of(parts.v, h)];
+      const key = `${h}:${this.ids(q.values())}|${this.ids(k.values())}|${this.ids(v.values())}`;
+      return child(stream.heads, key, () => this.head(layer, h, { q, k, v }, rows));
     };
-    for (const h of new Set(v!.map((c) => Math.floor(c / config.headWidth)))) {
+    const y = new Map<number, Column>();
+    for (const h of new Set([...parts.v.keys()].map((c) => Math.floor(c / config.headWidth)))) {
       for (const [c, column] of headAt(h).outputs) y.set(c, column);
     }
+    const rule = this.affineRule("attn.resid_delta", tables.proj, 0, { inputs: y, rows, relative: true, removed });
+    if (!tables.sink) return this.channels(stream, rule, written);
+    // With a sink even constant values count, by how much attention they get.
+    const constantHeads = (o: number): number[] =>
+      Array.from({ length: config.heads }, (_, h) => h).filter((h) => tables.headConstant[o * config.heads + h] !== 0);
     const compute = (o: number): Column => {
-      if (!tables.sink) return this.affine(tables.proj, o, y, rows);
       const column = this.pool.take();
       const bias = tables.projBias?.[o] ?? 0;
       for (let i = 0; i < rows.length; i++) column[rows[i]!] = bias;
-      // With a sink even constant values count, by how much attention they get.
-      for (let h = 0; h < config.heads; h++) {
-        const constant = tables.headConstant[o * config.heads + h]!;
-        if (constant === 0) continue;
-        const total = headAt(h).total!;
-        for (let i = 0; i < rows.length; i++) column[rows[i]!]! += constant * total[rows[i]!]!;
+      for (const h of constantHeads(o)) {
+        addScaled(column, headAt(h).total!, tables.headConstant[o * config.heads + h]!, rows);
       }
-      accumulate(column, tables.proj.rows, o, y, rows);
+      forEachTerm(tables.proj, o, y, removed, (x, weight) => addScaled(column, x, weight, rows));
       return column;
     };
-    return { writes: this.site(layer, "attn.resid_delta", rows, true, compute), next: new Map() };
+    const sourcesOf = (o: number): string =>
+      `${rule.sourcesOf(o)}|${this.ids(constantHeads(o).map((h) => headAt(h).total!))}`;
+    return this.channels(stream, { ...rule, compute, sourcesOf }, written);
   }
 
-  private head(
-    layer: number,
-    h: number,
-    { sites }: Read,
-    [queries, keys, values]: readonly [readonly number[], readonly number[], readonly number[]],
-    rows: Int32Array,
-  ): Head {
+  private head(layer: number, h: number, { q, k, v }: { q: Columns; k: Columns; v: Columns }, rows: Int32Array): Head {
     const { config, base, pool } = this;
     const { sink } = base.layers[layer]!;
-    const outputs = new Map(values.map((c) => [c, pool.take()]));
+    const outputs = new Map([...v.keys()].map((c) => [c, pool.take()]));
     const total = sink ? pool.take() : undefined;
     const head = {
       first: h * config.headWidth,
       width: config.headWidth,
-      q: sites[0]!.pick(queries),
-      k: sites[1]!.pick(keys),
+      q,
+      k,
       qFill: base.siteFill(layer, "attn.q"),
       kFill: base.siteFill(layer, "attn.k"),
       sink: sink ? sink[h]! : null,
     };
-    attend(base.tree, head, [...sites[2]!.pick(values).values()], [...outputs.values()], total, rows);
+    attend(base.tree, head, [...v.values()], [...outputs.values()], total, rows);
     return { outputs, total };
   }
 
   /** The stream with the kept writes added. */
-  private write(stream: Stream, { writes, next }: Middle, kept: readonly number[]): Stream {
-    return child(next, String(kept), () => {
+  private write(stream: Stream, writes: Columns): Stream {
+    let key = "";
+    for (const [c, delta] of writes) key += `${c}:${this.pool.idOf(delta)},`;
+    return child(stream.next, key, () => {
       const rows = this.rowsAfterAttention(stream.at >> 1);
       const columns = new Map(stream.columns);
-      for (const c of kept) {
-        const delta = writes.get(c);
+      for (const [c, delta] of writes) {
         const before = columns.get(c);
-        if (!before) {
-          columns.set(c, delta);
-          continue;
-        }
-        const sum = this.pool.take();
-        for (let i = 0; i < rows.length; i++) sum[rows[i]!] = before[rows[i]!]! + delta[rows[i]!]!;
-        columns.set(c, sum);
+        columns.set(c, before ? this.sum(stream, c, before, delta, rows) : delta);
       }
       return streamOf(stream.at + 1, columns);
     });
   }
+
+  private sum(stream: Stream, c: number, a: Column, b: Column, rows: Int32Array): Column {
+    return child(stream.columnsOf, `sum:${c}:${this.pool.idOf(b)}`, () => {
+      const sum = this.pool.take();
+      for (let i = 0; i < rows.length; i++) sum[rows[i]!] = a[rows[i]!]! + b[rows[i]!]!;
+      return sum;
+    });
+  }
 }
 
-function accumulate(column: Column, w: Rows, o: number, inputs: Columns, rows: Int32Array): void {
+/** Calls `visit` with each kept input of output o and its weight. */
+function forEachTerm(
+  { rows, first }: Folded,
+  o: number,
+  inputs: Columns,
+  removed: RemovedEdges | undefined,
+  visit: (x: Column, weight: number) => void,
+): void {
   if (inputs.size === 0) return;
-  for (let z = w.start[o]!; z < w.start[o + 1]!; z++) {
-    const x = inputs.get(w.column[z]!);
-    if (x) addScaled(column, x, w.value[z]!, rows);
+  for (let z = rows.start[o]!; z < rows.start[o + 1]!; z++) {
+    const x = inputs.get(rows.column[z]!);
+    if (x && !removed?.has(first + z)) visit(x, rows.value[z]!);
   }
 }
 

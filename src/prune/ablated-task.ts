@@ -1,0 +1,64 @@
+/** A model and its ablation, ready to score kept nodes on pairs and to give the gradient with respect to masks. */
+import type { PairBatch } from "../data/pairs.ts";
+import type { Model } from "../model/model.ts";
+import type { StoredModel } from "../model/params.ts";
+import type { SiteSpec } from "../model/sites.ts";
+import { type Ablation, dealt, gathered } from "./ablation.ts";
+import { CircuitEvaluator, type Evaluator, lossOfMargins, type RemovedEdges, supports } from "./evaluator.ts";
+import { MaskedModel, type MaskGradient } from "./masked-model.ts";
+
+export class AblatedTask implements MaskGradient {
+  readonly nodes: number;
+  readonly specs: readonly SiteSpec[];
+  private readonly ablation: Ablation;
+  private readonly stored: StoredModel;
+  /** One for each draw. */
+  private readonly masked: readonly MaskedModel[];
+
+  constructor(model: Model, ablation: Ablation) {
+    this.ablation = ablation;
+    this.stored = model.store();
+    this.masked = ablation.draws.map((fill) => new MaskedModel(model, fill));
+    this.nodes = this.masked[0]!.nodes;
+    this.specs = this.masked[0]!.specs;
+  }
+
+  gradient(batch: PairBatch, mask: Float32Array): { loss: number; gradient: Float32Array } {
+    if (this.masked.length === 1) return this.masked[0]!.gradient(batch, mask);
+    const sum = new Float32Array(this.nodes);
+    let loss = 0;
+    for (const [draw, part] of dealt(batch, this.masked.length).entries()) {
+      if (part.rows === 0) continue;
+      const share = part.rows / batch.rows;
+      const of = this.masked[draw]!.gradient(part, mask);
+      loss += share * of.loss;
+      for (let n = 0; n < sum.length; n++) sum[n]! += share * of.gradient[n]!;
+    }
+    return { loss, gradient: sum };
+  }
+
+  /** Scores kept nodes on a batch. */
+  evaluator(batch: PairBatch): Evaluator {
+    const { draws } = this.ablation;
+    const parts = dealt(batch, draws.length)
+      .map((part, draw) => ({ part, draw }))
+      .filter(({ part }) => part.rows > 0);
+    const each = parts.map(({ part, draw }) => this.drawEvaluator(part, draw));
+    if (each.length === 1) return each[0]!;
+    return {
+      score: (kept: Uint8Array, removed?: RemovedEdges) => {
+        const margins = gathered(
+          each.map((evaluator) => evaluator.score(kept, removed).margins),
+          batch.rows,
+        );
+        return { loss: lossOfMargins(margins), margins };
+      },
+    };
+  }
+
+  private drawEvaluator(batch: PairBatch, draw: number): Evaluator {
+    const { config, params } = this.stored;
+    if (!supports(config)) return this.masked[draw]!.evaluator(batch);
+    return new CircuitEvaluator(config, params, this.ablation.draws[draw]!, batch, this.ablation);
+  }
+}

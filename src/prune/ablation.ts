@@ -1,0 +1,48 @@
+/** What stands in the place of ablated nodes. */
+import type { PairBatch } from "../data/pairs.ts";
+
+export const ABLATIONS = ["mean", "zero", "resample"] as const;
+export type AblationKind = (typeof ABLATIONS)[number];
+
+export interface Ablation {
+  readonly kind: AblationKind;
+  /**
+   * Value of each node when ablated, flat site order: one vector, or several draws. Pairs are dealt to the draws in turn,
+   * so that a loss over pairs is one over draws too.
+   */
+  readonly draws: readonly Float32Array[];
+  /** Whether norms divide by what they divide by in the full model, so that a circuit cannot work through them. */
+  readonly frozenNorm: boolean;
+}
+
+/** The pairs of each draw, in order. */
+export function dealt(batch: PairBatch, draws: number): PairBatch[] {
+  if (draws === 1) return [batch];
+  const { length } = batch;
+  return Array.from({ length: draws }, (_, draw) => {
+    const rows: number[] = [];
+    for (let row = 2 * draw; row + 1 < batch.rows; row += 2 * draws) rows.push(row, row + 1);
+    const tokens = new Int32Array(rows.length * length);
+    for (const [i, row] of rows.entries())
+      tokens.set(batch.tokens.subarray(row * length, (row + 1) * length), i * length);
+    const pick = (list: Int32Array): Int32Array => Int32Array.from(rows, (row) => list[row]!);
+    return {
+      tokens,
+      rows: rows.length,
+      length,
+      last: pick(batch.last),
+      right: pick(batch.right),
+      wrong: pick(batch.wrong),
+    };
+  });
+}
+
+/** The inverse of `dealt` for one number a row. */
+export function gathered(parts: readonly ArrayLike<number>[], rows: number): Float64Array {
+  const draws = parts.length;
+  const out = new Float64Array(rows);
+  for (const [draw, part] of parts.entries()) {
+    for (let i = 0; i < part.length; i++) out[2 * (draw + (i >> 1) * draws) + (i & 1)] = part[i]!;
+  }
+  return out;
+}
