@@ -112,6 +112,7 @@ export function buildCircuit(parts: CircuitParts): Circuit {
           kept: extraction.calibrated.kept,
         }
       : null,
+    curve: [],
     search: {
       method: parts.method,
       seeds: [...parts.seeds],

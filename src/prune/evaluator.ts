@@ -101,8 +101,9 @@ export class CircuitEvaluator implements Evaluator {
     const streams = [root];
     let stream = root;
     for (const layer of layers) {
-      streams.push((stream = sublayers.attention(stream, layer, removed)));
-      streams.push((stream = sublayers.mlp(stream, layer, removed)));
+      const between = sublayers.attention(stream, layer, removed);
+      stream = sublayers.mlp(between, layer, removed);
+      streams.push(between, stream);
     }
     return streams;
   }

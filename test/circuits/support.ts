@@ -87,6 +87,7 @@ function frame(
   return {
     format: CIRCUIT_FORMAT,
     version: CIRCUIT_VERSION,
+    curve: [],
     model: {
       run: "planted",
       layers,
