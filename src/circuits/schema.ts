@@ -122,11 +122,15 @@ const fileSchema = z.strictObject({
   model: modelSchema,
   task: taskSchema,
   ablation: z.strictObject({
-    /** What stands in an ablated node's place: its mean over text, or nothing. */
-    kind: z.enum(["mean", "zero"]),
+    /** What stands in an ablated node's place: its mean over text, nothing, or what it was at some token of text. */
+    kind: z.enum(["mean", "zero", "resample"]),
     split: z.literal("calib"),
-    /** Pretraining tokens that the means are over. */
+    /** Pretraining tokens that the values are from. */
     tokens: count,
+    /** How many vectors of values: pairs are dealt to them in turn. */
+    draws: count.default(1),
+    /** Whether norms divided by what they divide by in the full model. */
+    frozenNorm: z.boolean().default(false),
   }),
   /** Task loss the search had to reach. */
   target: z.number(),
@@ -137,6 +141,8 @@ const fileSchema = z.strictObject({
   fullTaskLoss: perSplit,
   nodes: z.array(nodeSchema),
   edges: z.array(edgeSchema),
+  /** Edges between its nodes that are not the circuit's: they carry what their ablated source would send. */
+  removedEdges: z.array(edgeSchema).default(() => []),
   links: z.array(linkSchema),
   /** Entries of the embedding into channels that the circuit reads; a selection, never counted as edges. */
   embedding: z.array(embeddingEntry),

@@ -9,6 +9,7 @@ import { circuitLinks, connectedNodes } from "./connect.ts";
 import { circuitEdges, embedding, type Params, unembedding } from "./edges.ts";
 import { type KeptNodes, keptMask, keptSites } from "./kept.ts";
 import type { Circuit, CircuitNode, EmbeddingEntry, UnembeddingEntry } from "./schema.ts";
+import { Wiring } from "./wiring.ts";
 
 export interface StructureOptions {
   readonly tokenText: (token: number) => string;
@@ -18,11 +19,16 @@ export interface StructureOptions {
   readonly answerTokens: ReadonlySet<number>;
   /** How many further entries of each channel are kept, by magnitude. Default 3. */
   readonly strongest?: number;
+  /** Indices of edges that are not the circuit's, in the order of all the model's (`Wiring`). Default none. */
+  readonly removed?: ReadonlySet<number>;
   /** Keep nodes without a path (for comparing with other tools' counts). Default false. */
   readonly keepDisconnected?: boolean;
 }
 
-export type CircuitStructure = Pick<Circuit, "edges" | "links" | "embedding" | "unembedding" | "counts"> & {
+export type CircuitStructure = Pick<
+  Circuit,
+  "edges" | "removedEdges" | "links" | "embedding" | "unembedding" | "counts"
+> & {
   /** One byte for each node of the model, after dropping. */
   readonly kept: Uint8Array;
   /** Flat indices of dropped nodes, ascending. */
@@ -42,7 +48,7 @@ export function circuitStructure(
   const { kept, dropped } = options.keepDisconnected
     ? { kept: before, dropped: [] }
     : connectedNodes(config, params, before);
-  const { edges, perMatrix } = circuitEdges(config, params, kept);
+  const { edges, removedEdges, perMatrix } = withoutRemoved(config, params, kept, options.removed ?? new Set());
   const sites = keptSites(config, kept);
   const nodes = sites.nodes.map(({ layer, site, channel }) => {
     const head = site === "attn.q" || site === "attn.k" || site === "attn.v";
@@ -84,6 +90,7 @@ export function circuitStructure(
     dropped,
     nodes,
     edges,
+    removedEdges,
     links: circuitLinks(config, kept),
     embedding: read.entries.map(named),
     unembedding: written.entries.map(
@@ -99,6 +106,17 @@ export function circuitStructure(
       unembeddingEntries: written.total,
     },
   };
+}
+
+/** The circuit's edges, those of them that are removed, and the numbers of the rest by matrix. */
+function withoutRemoved(config: ModelConfig, params: Params, kept: Uint8Array, removed: ReadonlySet<number>) {
+  const { edges, perMatrix } = circuitEdges(config, params, kept);
+  if (removed.size === 0) return { edges, removedEdges: [], perMatrix };
+  // Both go through the edges in the same order.
+  const indices = new Wiring(config, params).edgesOf(kept);
+  const gone = edges.filter((_, i) => removed.has(indices[i]!));
+  for (const { matrix } of gone) perMatrix[matrix]!--;
+  return { edges: edges.filter((_, i) => !removed.has(indices[i]!)), removedEdges: gone, perMatrix };
 }
 
 interface Entry {

@@ -2,39 +2,38 @@
 import { createHash } from "node:crypto";
 import { CIRCUIT_FORMAT, CIRCUIT_VERSION, type Circuit, type CircuitNode } from "../circuits/schema.ts";
 import { circuitStructure } from "../circuits/structure.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
 import type { EngineInfo } from "../engine/engine.ts";
-import type { Params, StoredModel } from "../model/params.ts";
+import type { Params } from "../model/params.ts";
 import { siteSpecs } from "../model/sites.ts";
-import type { Candidate } from "../prune/candidate.ts";
+import type { Ablation } from "../prune/ablation.ts";
+import type { Candidate, Size } from "../prune/candidate.ts";
 import type { DrivingToken } from "../prune/drivers.ts";
 import type { Extraction, PairSplit, Pairs, SplitScore } from "../prune/extract.ts";
-import { maskOf } from "../prune/kept.ts";
 import { packageVersion } from "../runs/env.ts";
+import type { ExtractSource } from "./extract-source.ts";
 
 /** Name of the last stage of a search that was interrupted. */
 export const STOPPED = "stopped";
 
 export interface CircuitParts {
-  readonly runName: string;
-  readonly model: StoredModel;
-  readonly tokenizer: Tokenizer;
+  readonly source: Pick<ExtractSource, "name" | "stored" | "tokenText">;
   readonly task: string;
   readonly pairs: Pairs;
   readonly target: number;
-  readonly ablation: "mean" | "zero";
+  readonly ablation: Ablation;
   readonly ablationTokens: number;
-  /** Ablation values, flat site order. */
-  readonly fill: Float32Array;
+  readonly kept: Uint8Array;
+  /** Indices of edges between kept nodes that are not the circuit's (`Wiring`). */
+  readonly removed: ReadonlySet<number>;
   readonly chosen: Candidate;
   readonly extraction: Extraction;
   readonly scores: Readonly<Record<PairSplit, SplitScore>>;
+  readonly curve: readonly (Size & { target: number; scores: Readonly<Record<PairSplit, SplitScore>> })[];
   /** Of the unpruned model. */
   readonly full: Readonly<Record<PairSplit, SplitScore>>;
   /** Rise of the training loss without a kept node, by flat index. */
   readonly importance: ReadonlyMap<number, number>;
   readonly drivers: ReadonlyMap<number, readonly DrivingToken[]>;
-  readonly method: string;
   /** The seed that found it, and all that were tried. */
   readonly seed: number;
   readonly seeds: readonly number[];
@@ -49,10 +48,13 @@ const bySplit = <T>(scores: Readonly<Record<PairSplit, SplitScore>>, pick: (s: S
 });
 
 export function buildCircuit(parts: CircuitParts): Circuit {
-  const { model, tokenizer, pairs, extraction, chosen } = parts;
-  const { config, params } = model;
-  const structure = circuitStructure(config, params, maskOf(chosen.kept, parts.fill.length), {
-    tokenText: (token) => tokenizer.decode([token]),
+  const { source, pairs, extraction, chosen, ablation } = parts;
+  const { config, params } = source.stored;
+  const { tokenText } = source;
+  const [fill] = ablation.draws;
+  const structure = circuitStructure(config, params, parts.kept, {
+    tokenText,
+    removed: parts.removed,
     answerTokens: new Set([...pairs.test.right, ...pairs.test.wrong]),
     promptTokens: contrastTokens(pairs),
   });
@@ -61,10 +63,10 @@ export function buildCircuit(parts: CircuitParts): Circuit {
     flat.find((s) => s.layer === node.layer && s.site === node.site)!.offset + node.channel;
   const nodes: CircuitNode[] = structure.nodes.map((node) => {
     const index = indexOf(node);
-    const reads = parts.drivers.get(index)?.map((d) => ({ ...d, tokenText: tokenizer.decode([d.token]) }));
+    const reads = parts.drivers.get(index)?.map((d) => ({ ...d, tokenText: tokenText(d.token) }));
     return {
       ...node,
-      meanActivation: parts.fill[index]!,
+      meanActivation: fill![index]!,
       importance: parts.importance.get(index) ?? null,
       ...(reads === undefined ? {} : { reads }),
     };
@@ -74,7 +76,7 @@ export function buildCircuit(parts: CircuitParts): Circuit {
     format: CIRCUIT_FORMAT,
     version: CIRCUIT_VERSION,
     model: {
-      run: parts.runName,
+      run: source.name,
       layers: config.layers,
       heads: config.heads,
       headWidth: config.headWidth,
@@ -89,13 +91,20 @@ export function buildCircuit(parts: CircuitParts): Circuit {
       variant: "base",
       pairs: { train: pairs.train.rows / 2, val: pairs.val.rows / 2, test: pairs.test.rows / 2 },
     },
-    ablation: { kind: parts.ablation, split: "calib", tokens: parts.ablationTokens },
+    ablation: {
+      kind: ablation.kind,
+      split: "calib",
+      tokens: parts.ablationTokens,
+      draws: ablation.draws.length,
+      frozenNorm: ablation.frozenNorm,
+    },
     target: parts.target,
     taskLoss: bySplit(parts.scores, (s) => s.taskLoss),
     pairAccuracy: bySplit(parts.scores, (s) => s.pairAccuracy),
     fullTaskLoss: bySplit(parts.full, (s) => s.taskLoss),
     nodes,
     edges: structure.edges,
+    removedEdges: structure.removedEdges,
     links: structure.links,
     embedding: structure.embedding,
     unembedding: structure.unembedding,
@@ -112,13 +121,13 @@ export function buildCircuit(parts: CircuitParts): Circuit {
           kept: extraction.calibrated.kept,
         }
       : null,
-    curve: [],
+    curve: parts.curve.map(({ scores, ...point }) => ({ ...point, taskLoss: bySplit(scores, (s) => s.taskLoss) })),
     search: {
-      method: parts.method,
+      method: "gates, attribution, elimination, local search",
       seeds: [...parts.seeds],
       candidates: parts.evaluations,
       stages: stageRecords(parts),
-      oneMinimal: chosen.minimal && !search.stopped,
+      oneMinimal: chosen.minimal && !search.stopped && extraction.fewer === undefined,
     },
     faithfulness: {},
     provenance: {
@@ -130,12 +139,15 @@ export function buildCircuit(parts: CircuitParts): Circuit {
 }
 
 /** Size after each stage; STOPPED at the end marks a search that was not finished. */
-function stageRecords({ extraction: { search }, chosen, fill }: CircuitParts): Circuit["search"]["stages"] {
+function stageRecords({ extraction, chosen, kept, scores }: CircuitParts): Circuit["search"]["stages"] {
+  const { search, fewer } = extraction;
   const { nodes, edges, loss } = chosen;
-  const all = search.stopped ? [...search.stages, { stage: STOPPED, nodes, edges, loss }] : search.stages;
+  const all: { stage: string; nodes: number; edges: number; loss: number }[] = [...search.stages];
+  if (search.stopped) all.push({ stage: STOPPED, nodes, edges, loss });
+  if (fewer) all.push({ stage: "edges", nodes: fewer.nodes, edges: fewer.edges, loss: scores.train.taskLoss });
   return all.map(({ stage, ...after }, i) => ({
     name: stage,
-    nodesBefore: all[i - 1]?.nodes ?? fill.length,
+    nodesBefore: all[i - 1]?.nodes ?? kept.length,
     nodesAfter: after.nodes,
     ...(i > 0 ? { edgesBefore: all[i - 1]!.edges } : {}),
     edgesAfter: after.edges,

@@ -12,11 +12,22 @@ export interface SeedResult {
   readonly extraction: Extraction;
 }
 
+/** What a seed found. */
+export interface SeedSummary {
+  readonly seed: number;
+  readonly nodes: number | null;
+  readonly edges: number | null;
+  readonly taskLoss: { readonly train: number | null; readonly val: number | null };
+  readonly reached: boolean;
+  /** Whether it was ended before it was done. */
+  readonly stopped: boolean;
+}
+
 /** What became of a task. */
 export interface Outcome {
   readonly task: string;
   readonly target: number;
-  readonly results: readonly SeedResult[];
+  readonly seeds: readonly SeedSummary[];
   /** The unpruned model's task loss. */
   readonly fullTaskLoss: Readonly<Record<PairSplit, number>>;
   /** The circuit to report; undefined when there is none. */
@@ -67,15 +78,15 @@ function sizeText({ nodes, edges }: Size): string {
   return `${plural(nodes, "node")}, ${plural(edges, "edge")}`;
 }
 
-/** What a seed found, for the event and the result. */
-export function seedFields({ seed, extraction: { search } }: SeedResult): object {
-  const { best } = search;
+export function seedSummary({ seed, extraction: { search } }: SeedResult): SeedSummary {
+  const { best, stopped } = search;
   return {
     seed,
     nodes: best?.nodes ?? null,
     edges: best?.edges ?? null,
     taskLoss: { train: best?.loss ?? null, val: best?.verified?.loss ?? null },
     reached: best !== undefined,
+    stopped,
   };
 }
 
@@ -95,7 +106,7 @@ function reached({ circuit, failure }: Outcome): boolean {
 
 /** The fields of a task's `circuit` event, and of `done` when it is the only task. */
 export function outcomeFields(outcome: Outcome): object {
-  const { task, target, circuit, results, fullTaskLoss, failure } = outcome;
+  const { task, target, circuit, seeds, fullTaskLoss, failure } = outcome;
   const calibrated = circuit?.calibrated;
   return {
     task,
@@ -111,7 +122,7 @@ export function outcomeFields(outcome: Outcome): object {
     fullTaskLoss,
     target,
     oneMinimal: circuit?.search.oneMinimal ?? null,
-    seeds: results.map(seedFields),
+    seeds,
     seconds: Number(outcome.seconds.toFixed(3)),
     circuit: outcome.path ?? null,
     ...(failure === undefined ? {} : { failure: failure.code }),
@@ -125,16 +136,17 @@ export function doneFields(outcomes: readonly Outcome[], seconds: number): objec
   return {
     tasks: outcomes.map((o) => o.task),
     reached: outcomes.every(reached),
+    geometricMeanEdges: meanEdges(outcomes),
     circuits: outcomes.map(outcomeFields),
     seconds: Number(seconds.toFixed(3)),
   };
 }
 
 /** Prints a task's circuit. */
-export function printOutcome({ task, circuit, results, seconds, path }: Outcome, show: string, out: Output): void {
+export function printOutcome({ task, circuit, seeds, seconds, path }: Outcome, show: string, out: Output): void {
   if (!circuit) return;
   const { calibrated, search } = circuit;
-  const unfinished = results.some((r) => r.extraction.search.stopped) ? " (search not finished)" : "";
+  const unfinished = seeds.some((seed) => seed.stopped) ? " (search not finished)" : "";
   out.line(`\n${out.style.bold(task)}  ${sizeText(circuit.counts)}${unfinished}`);
   const split = (name: PairSplit): string[] => [
     name,
@@ -162,4 +174,37 @@ export function printOutcome({ task, circuit, results, seconds, path }: Outcome,
   if (path === undefined) return;
   out.line(`  written ${path}`);
   out.line(`  next: ${show}`);
+}
+
+/** Geometric mean of the edges over tasks; null when a task is not solved, or has no edges. */
+function meanEdges(outcomes: readonly Outcome[]): number | null {
+  const logs = outcomes.map((o) => (reached(o) ? Math.log(o.circuit!.counts.edges) : Number.NaN));
+  const mean = Math.exp(logs.reduce((sum, x) => sum + x, 0) / logs.length);
+  return Number.isFinite(mean) ? mean : null;
+}
+
+/** Prints all tasks of a run, and its interpretability: the geometric mean of edges (Gao et al. 2025, 2). */
+export function printSummary(outcomes: readonly Outcome[], out: Output): void {
+  const rows = outcomes.map((outcome) => {
+    const { circuit, fullTaskLoss, failure, seconds } = outcome;
+    const calibrated = circuit?.calibrated;
+    return [
+      outcome.task,
+      circuit && !failure ? count(circuit.counts.nodes) : "-",
+      circuit && !failure ? count(circuit.counts.edges) : "-",
+      circuit && !failure ? nats(circuit.taskLoss.test!) : (failure?.code ?? "-"),
+      nats(fullTaskLoss.test),
+      calibrated ? `${calibrated.nodes}/${calibrated.edges}` : "-",
+      seconds.toFixed(0),
+    ];
+  });
+  const right = (title: string) => ({ title, align: "right" as const });
+  const titles = ["nodes", "edges", "test task loss", "full model", "calibrated", "seconds"];
+  out.line(`\n${table([{ title: "task" }, ...titles.map(right)], rows, { style: out.style })}`);
+  const mean = meanEdges(outcomes);
+  const missing = outcomes.filter((outcome) => !reached(outcome)).map((outcome) => outcome.task);
+  if (mean !== null) out.line(`geometric mean of edges over ${outcomes.length} tasks: ${mean.toFixed(1)}`);
+  else if (missing.length > 0)
+    out.line(`geometric mean of edges: undefined, without a circuit of ${missing.join(", ")}`);
+  else out.line("geometric mean of edges: undefined, as a circuit has none");
 }

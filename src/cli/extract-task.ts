@@ -1,51 +1,49 @@
 /** Extraction of one task's circuit: searches from every seed, and writes circuit.json and search.json. */
 import * as path from "node:path";
-import { connectedNodes } from "../circuits/connect.ts";
-import { circuitEdges } from "../circuits/edges.ts";
 import { readCircuit, serializeCircuit } from "../circuits/file.ts";
 import type { Circuit } from "../circuits/schema.ts";
-import type { TaskSpec } from "../data/task.ts";
+import { Wiring } from "../circuits/wiring.ts";
 import type { Model } from "../model/model.ts";
-import { nodeCount } from "../model/sites.ts";
+import type { Ablation } from "../prune/ablation.ts";
 import { type Candidate, compareSize } from "../prune/candidate.ts";
 import { drivingTokens } from "../prune/drivers.ts";
-import { Extractor, fullScores, type Pairs, type Ranking } from "../prune/extract.ts";
-import { countKept, maskOf } from "../prune/kept.ts";
+import { type ExtractOptions, Extractor, fullScores, type Pairs } from "../prune/extract.ts";
+import { countKept, indices, maskOf } from "../prune/kept.ts";
 import type { TokenBatch } from "../prune/means.ts";
-import { scorePairs } from "../prune/pair-scores.ts";
 import { goalError, type SparseError } from "../util/errors.ts";
 import { ensureWritableDir, pathExists, writeFileAtomic } from "../util/files.ts";
 import { formatJson } from "../util/json.ts";
 import { buildCircuit, STOPPED } from "./build-circuit.ts";
-import { type Outcome, printOutcome, SearchProgress, type SeedResult, seedFields, seedText } from "./circuit-report.ts";
+import {
+  type Outcome,
+  printOutcome,
+  SearchProgress,
+  type SeedResult,
+  seedSummary,
+  seedText,
+} from "./circuit-report.ts";
+import type { ExtractableTask, ExtractSource } from "./extract-source.ts";
 import type { Output } from "./output.ts";
 import { nats, plural } from "./render.ts";
-import type { TrainedRun } from "./trained-run.ts";
 
-/** Pairs that the search fits: fewer than 16 overfit, more cost time. */
-const TRAIN_PAIRS = 128;
-/** Validation pairs by which the tasks are found that a model does. */
-const GLANCE_PAIRS = 64;
 /** Tokens listed for a node. */
 const DRIVERS = 3;
 
-export interface TaskJob {
-  readonly trained: TrainedRun;
-  readonly task: TaskSpec;
-  readonly target: number;
-  readonly seed: number;
+export interface TaskJob extends Omit<ExtractOptions, "signal" | "progress" | "calibrated" | "deadline"> {
+  readonly source: ExtractSource;
+  readonly task: ExtractableTask;
+  /** How many seeds to search from. */
   readonly seeds: number;
-  readonly ablation: "mean" | "zero";
-  readonly ranking: Ranking;
-  readonly kicks: number;
+  /** Seconds for the search of each seed. */
+  readonly budget?: number | undefined;
+  readonly ablation: Ablation;
   /** Folder of circuit.json. */
   readonly folder: string;
   /** What to give to `circuit show`. */
   readonly show: string;
   readonly model: Model;
-  /** Text that the means are over. */
+  /** Text that the ablation values are over. */
   readonly text: readonly TokenBatch[];
-  readonly means: Float32Array;
   readonly out: Output;
   readonly signal: AbortSignal;
 }
@@ -62,21 +60,14 @@ type Found = Searched & { readonly chosen: Candidate };
 
 export async function extractTask(job: TaskJob): Promise<Outcome> {
   const started = performance.now();
-  const { trained, task, target, model, out } = job;
-  const source = trained.data.pairs(task);
-  const [val, test] = [source.batch("val", source.size("val")), source.batch("test", source.size("test"))];
-  const pairsOf = (seed: number): Pairs => ({
-    train: source.batch("train", Math.min(TRAIN_PAIRS, source.size("train")), "base", seed * TRAIN_PAIRS),
-    val,
-    test,
-  });
-  const full = fullScores(model, pairsOf(job.seed));
+  const { task, target, model, out } = job;
+  const full = fullScores(model, task.pairs(job.seed));
   const fullTaskLoss = { train: full.train.taskLoss, val: full.val.taskLoss, test: full.test.taskLoss };
   const results: SeedResult[] = [];
   const outcome = (rest: Pick<Outcome, "circuit" | "path" | "failure">): Outcome => ({
     task: task.name,
     target,
-    results,
+    seeds: results.map(seedSummary),
     fullTaskLoss,
     seconds: (performance.now() - started) / 1000,
     ...rest,
@@ -87,9 +78,9 @@ export async function extractTask(job: TaskJob): Promise<Outcome> {
 
   let best: Found | undefined;
   for (let seed = job.seed; seed < job.seed + job.seeds && !job.signal.aborted; seed++) {
-    const searched = await searchSeed(job, seed, pairsOf(seed));
+    const searched = await searchSeed(job, seed);
     results.push(searched);
-    out.event({ event: "seed", task: task.name, ...seedFields(searched) });
+    out.event({ event: "seed", task: task.name, ...seedSummary(searched) });
     if (job.seeds > 1) out.line(`${task.name}, ${seedText(searched)}`);
     if (isFound(searched) && (!best || isBetter(searched, best))) best = searched;
   }
@@ -97,7 +88,7 @@ export async function extractTask(job: TaskJob): Promise<Outcome> {
 
   const circuit = finish(job, best, full, results);
   const file = path.join(job.folder, "circuit.json");
-  const stopped = job.signal.aborted;
+  const stopped = best.extraction.search.stopped;
   if (stopped && isFinished(file)) {
     out.notice(`${file} is of a finished search and stays as it is`);
     return outcome({ circuit, path: undefined, failure: undefined });
@@ -111,22 +102,22 @@ export async function extractTask(job: TaskJob): Promise<Outcome> {
   return done;
 }
 
-async function searchSeed(job: TaskJob, seed: number, pairs: Pairs): Promise<Searched> {
-  const { model, task, out, target, ranking, kicks, signal } = job;
-  const { config, params } = job.trained.model;
-  const extractor = new Extractor(model, ablationValues(job), pairs, {
-    size: (kept) => ({ nodes: countKept(kept), edges: circuitEdges(config, params, kept).edges.length }),
-    connected: (kept) => connectedNodes(config, params, kept).kept,
+async function searchSeed(job: TaskJob, seed: number): Promise<Searched> {
+  const { model, task, out, signal, ablation, source, budget } = job;
+  const pairs = task.pairs(seed);
+  const wiring = new Wiring(source.stored.config, source.stored.params);
+  const extractor = new Extractor(model, ablation, pairs, {
+    size: (kept) => ({ nodes: countKept(kept), edges: wiring.countEdges(kept) }),
+    connected: (kept, removed) => wiring.connected(kept, removed),
+    edgesOf: (kept, removed) => wiring.edgesOf(kept, removed),
+    edges: wiring,
   });
   const line = new SearchProgress(out, job.seeds > 1 ? `${task.name}, seed ${seed}` : task.name);
+  const deadline = budget === undefined ? undefined : performance.now() + 1000 * budget;
   const progress = line.tell.bind(line);
-  const extraction = await extractor.run({ target, seed, ranking, kicks, calibrated: true, signal, progress });
+  const extraction = await extractor.run({ ...job, seed, calibrated: true, deadline, signal, progress });
   const { best, candidates } = extraction.search;
   return { seed, extraction, pairs, extractor, chosen: best ?? closest(candidates) };
-}
-
-function ablationValues({ ablation, means, model }: TaskJob): Float32Array {
-  return ablation === "mean" ? means : new Float32Array(nodeCount(model.config));
 }
 
 /** The candidate that comes nearest to holding on the verification pairs. */
@@ -151,26 +142,25 @@ function finish(
   full: ReturnType<typeof fullScores>,
   results: readonly SeedResult[],
 ): Circuit {
-  const { trained, task, target, ablation, model, text, ranking } = job;
-  const fill = ablationValues(job);
-  const kept = maskOf(chosen.kept, fill.length);
+  const { source, task, target, ablation, model, text } = job;
+  const kept = extraction.fewer?.kept ?? maskOf(chosen.kept, ablation.draws[0]!.length);
+  const removed = extraction.fewer?.removed ?? new Set<number>();
   return buildCircuit({
-    runName: trained.name,
-    model: trained.model,
-    tokenizer: trained.data.tokenizer,
+    source,
     task: task.name,
     pairs,
     target,
     ablation,
     ablationTokens: text.reduce((sum, { ids }) => sum + ids.length, 0),
-    fill,
+    kept,
+    removed,
     chosen,
     extraction,
-    scores: extractor.scores(kept),
+    scores: extractor.scores(kept, removed),
+    curve: extraction.curve.map(({ kept: nodes, ...point }) => ({ ...point, scores: extractor.scores(nodes) })),
     full,
-    importance: extractor.importance(kept),
-    drivers: drivingTokens(model, chosen.kept, text, DRIVERS),
-    method: ranking,
+    importance: extractor.importance(kept, removed),
+    drivers: drivingTokens(model, indices(kept), text, DRIVERS),
     seed,
     seeds: results.map((r) => r.seed),
     evaluations: results.reduce((sum, r) => sum + r.extraction.search.evaluations, 0),
@@ -203,16 +193,13 @@ function searchRecord(results: readonly SeedResult[]): object {
   };
 }
 
-function notLearned({ trained, task, target, model }: TaskJob, loss: number): SparseError {
-  const does = trained.data.tasks.filter(
-    (other) => scorePairs(model, trained.data.pairs(other).batch("val", GLANCE_PAIRS)).loss <= target,
-  );
-  const names = does.filter((other) => other !== task).map((other) => other.name);
+function notLearned({ source, task, target, model }: TaskJob, loss: number): SparseError {
+  const names = source.doesTasks(model, target).filter((name) => name !== task.name);
+  const others = source.trained === undefined ? "" : `; of its tasks the model does ${names.join(", ") || "none"}`;
   return goalError(
     "task-not-learned",
-    `Task ${task.name}: the full model's task loss is ${nats(loss)} on validation pairs, above the target ${target}; ` +
-      `of its tasks the model does ${names.length > 0 ? names.join(", ") : "none"}`,
-    "Train longer or denser, or raise --target.",
+    `Task ${task.name}: the full model's task loss is ${nats(loss)} on validation pairs, above the target ${target}${others}`,
+    source.trained === undefined ? "Raise --target." : "Train longer or denser, or raise --target.",
   );
 }
 

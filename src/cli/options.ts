@@ -27,6 +27,22 @@ export function realNumber(flag: string): (text: string) => number {
   };
 }
 
+/** The parser of an option that takes a time; in seconds. */
+export function duration(flag: string): (text: string) => number {
+  const units = new Map([
+    ["", 1],
+    ["s", 1],
+    ["m", 60],
+    ["h", 3600],
+  ]);
+  return (text) => {
+    const match = /^\s*([0-9.]+)\s*([smh]?)\s*$/.exec(text);
+    const seconds = match ? Number(match[1]) * units.get(match[2]!)! : Number.NaN;
+    if (seconds > 0) return seconds;
+    throw badValue(flag, "a time above 0, such as 60s or 5m", text);
+  };
+}
+
 /** A finite number, also written as a fraction; undefined for anything else. */
 export function parseNumber(text: string): number | undefined {
   const ratio = /^\s*([0-9.]+)\s*\/\s*([0-9.]+)\s*$/.exec(text);

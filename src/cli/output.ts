@@ -99,8 +99,8 @@ export class Output {
     this.clear();
     const report = reportOf(error);
     this.exitCode = report.exitCode;
-    const { code, message, hint } = report;
-    this.event({ event: "error", code, message, ...(hint === undefined ? {} : { hint }) });
+    const { code, message, hint, exitCode } = report;
+    this.event({ event: "error", code, message, exitCode, ...(hint === undefined ? {} : { hint }) });
     this.stderr.write(`${errorText(report, this.errorStyle, this.debug)}\n`);
   }
 

@@ -8,6 +8,8 @@ export interface EliminateOptions {
   readonly level: number;
   /** The nodes that have a path from input to output. */
   readonly connected: (kept: Uint8Array) => Uint8Array;
+  /** The node that must go with a node, if there is one: query and key of a channel when they are tied. */
+  readonly partner?: ((node: number) => number | undefined) | undefined;
   /** Asked now and then; true ends it early. */
   readonly halted: () => Promise<boolean>;
   /** Disturbs the order of removal a little, so that the same start leads to different circuits. */
@@ -15,14 +17,15 @@ export interface EliminateOptions {
 }
 
 export interface Eliminated {
+  /** Connected, and within the level. */
   readonly kept: Uint8Array;
   /** Whether no single node can go; false when it ended early. */
   readonly minimal: boolean;
 }
 
 export interface Removal {
-  readonly node: number;
-  /** Task loss without the node. */
+  readonly nodes: readonly number[];
+  /** Task loss without the nodes. */
   readonly loss: number;
 }
 
@@ -33,58 +36,91 @@ const ONE_BY_ONE = 24;
 const NOISE = 0.1;
 
 /**
- * Removes nodes until no single one can go and all that is left is connected. Undefined when what is connected misses
- * the level, though all together met it: nodes without a path are constants that may matter.
+ * Removes nodes, each with what it cuts off, until no single one can go. Nodes without a path are constants that may
+ * matter: where a node can go alone but not with what it cuts off, what is left without it is tried too. Undefined when
+ * what is connected in the start misses the level.
  */
 export async function eliminate(start: Uint8Array, options: EliminateOptions): Promise<Eliminated | undefined> {
-  const { loss, level, connected, halted, rng } = options;
+  const { loss, level, connected } = options;
+  const rest = connected(start);
+  if (loss(rest) > level) return undefined;
+  const [kept, stopped] = await removeAll(rest, options, connected);
+  if (stopped) return { kept, minimal: false };
+  if (removals(kept, loss, options.partner)[0]!.loss > level) return { kept, minimal: true };
+  const [alone, early] = await removeAll(kept, options, (mask) => mask);
+  const left = connected(alone);
+  const minimal =
+    countKept(left) === countKept(alone) ||
+    (loss(left) <= level && removals(left, loss, options.partner)[0]!.loss > level);
+  return minimal && !early ? { kept: left, minimal: true } : { kept, minimal: false };
+}
+
+/** Removes until nothing can go; `closed` takes away what else goes with a removal. */
+async function removeAll(
+  start: Uint8Array,
+  options: EliminateOptions,
+  closed: (kept: Uint8Array) => Uint8Array,
+): Promise<[kept: Uint8Array, stopped: boolean]> {
+  const { level, halted, rng, partner } = options;
+  const loss = (kept: Uint8Array): number => options.loss(closed(kept));
   let kept = start;
   for (;;) {
-    const stop = await halted();
-    const ranked = stop ? [] : removals(kept, loss);
+    if (await halted()) return [kept, true];
+    const ranked = removals(kept, loss, partner);
     const removable = ranked.filter((r) => r.loss <= level);
-    if (removable.length === 0) {
-      const rest = connected(kept);
-      if (loss(rest) > level) return undefined;
-      if (stop || countKept(rest) === countKept(kept)) return { kept: rest, minimal: !stop };
-      kept = rest;
-      continue;
-    }
-    const nodes = (rng ? disturbed(removable, rng) : removable).map((r) => r.node);
-    kept = ranked.length > ONE_BY_ONE ? withoutChunk(kept, nodes, options) : withoutEach(kept, nodes, options);
+    if (removable.length === 0) return [kept, false];
+    const nodes = (rng ? disturbed(removable, rng) : removable).map((r) => r.nodes);
+    kept = closed((ranked.length > ONE_BY_ONE ? withoutChunk : withoutEach)(kept, nodes, loss, level));
   }
 }
 
-/** Losses after removing each kept node alone, smallest first. */
-export function removals(kept: Uint8Array, loss: (kept: Uint8Array) => number): Removal[] {
-  return sorted(indices(kept).map((node) => ({ node, loss: loss(without(kept, [node])) })));
+/** Losses after removing each kept node alone, or with its partner, smallest first. */
+export function removals(
+  kept: Uint8Array,
+  loss: (kept: Uint8Array) => number,
+  partner?: (node: number) => number | undefined,
+): Removal[] {
+  const list: Removal[] = [];
+  for (const node of indices(kept)) {
+    const other = partner?.(node);
+    const both = other !== undefined && kept[other] === 1;
+    if (both && other < node) continue;
+    const nodes = both ? [node, other] : [node];
+    list.push({ nodes, loss: loss(without(kept, nodes)) });
+  }
+  return sorted(list);
 }
 
 function sorted(list: Removal[]): Removal[] {
-  return list.sort((a, b) => a.loss - b.loss || a.node - b.node);
+  return list.sort((a, b) => a.loss - b.loss || a.nodes[0]! - b.nodes[0]!);
 }
 
 function disturbed(list: readonly Removal[], rng: Rng): Removal[] {
-  return sorted(list.map(({ node, loss }) => ({ node, loss: loss * (1 + NOISE * rng.normal()) })));
+  return sorted(list.map(({ nodes, loss }) => ({ nodes, loss: loss * (1 + NOISE * rng.normal()) })));
 }
 
-type Limit = Pick<EliminateOptions, "loss" | "level">;
+type Remove = (
+  kept: Uint8Array,
+  nodes: readonly (readonly number[])[],
+  loss: (kept: Uint8Array) => number,
+  level: number,
+) => Uint8Array;
 
 /** Removes the largest chunk from the front that leaves the level met; each of the nodes may go alone. */
-function withoutChunk(kept: Uint8Array, nodes: readonly number[], { loss, level }: Limit): Uint8Array {
+const withoutChunk: Remove = (kept, nodes, loss, level) => {
   for (let chunk = Math.floor(nodes.length * CHUNK_SHARE); chunk > 1; chunk = Math.floor(chunk / 2)) {
-    const trial = without(kept, nodes.slice(0, chunk));
+    const trial = without(kept, nodes.slice(0, chunk).flat());
     if (loss(trial) <= level) return trial;
   }
-  return without(kept, nodes.slice(0, 1));
-}
+  return without(kept, nodes[0]!);
+};
 
 /** Removes one node after another while the level stays met. */
-function withoutEach(kept: Uint8Array, nodes: readonly number[], { loss, level }: Limit): Uint8Array {
+const withoutEach: Remove = (kept, nodes, loss, level) => {
   let left = kept;
   for (const node of nodes) {
-    const trial = without(left, [node]);
+    const trial = without(left, node);
     if (loss(trial) <= level) left = trial;
   }
   return left;
-}
+};

@@ -1,41 +1,51 @@
 /**
- * From a model and contrast pairs to the smallest circuit: ablation values, attribution, search, calibration beside it,
- * and what the circuit's nodes are worth. Knows nothing of files, tasks or figures; the caller says what counts as
- * connected and how large a circuit is.
+ * From a model and contrast pairs to the smallest circuit: attribution, gates, search, calibration and the curve of loss
+ * against size beside it, and what the circuit's nodes are worth. Knows nothing of files, tasks or figures; the caller
+ * says what counts as connected and how large a circuit is.
  */
 import { setImmediate } from "node:timers/promises";
 import type { PairBatch } from "../data/pairs.ts";
 import type { Model } from "../model/model.ts";
-import { nodeCount } from "../model/sites.ts";
-import { attributionOrders } from "./attribution.ts";
+import { AblatedTask } from "./ablated-task.ts";
+import type { Ablation } from "./ablation.ts";
 import { applyCalibration, calibrate, calibratedEvaluator } from "./calibrate.ts";
 import type { Size, Stage } from "./candidate.ts";
-import { CircuitEvaluator, type Evaluator, lossOfMargins, type Score, supports } from "./evaluator.ts";
+import { type CurvePoint, lossCurve } from "./curve.ts";
+import { type Evaluator, lossOfMargins, type RemovedEdges, type Score } from "./evaluator.ts";
+import type { EdgeList } from "./gates.ts";
 import { maskOf, without } from "./kept.ts";
-import { descending, LearnedMasks, type MaskConfig } from "./learned-masks.ts";
-import { MaskedModel } from "./masked-model.ts";
-import { rowsOf, scorePairs } from "./pair-scores.ts";
+import { queryKeyPairs } from "./learned-masks.ts";
+import { scorePairs } from "./pair-scores.ts";
+import { type FewerEdges, removeEdges } from "./remove-edges.ts";
 import { Search } from "./search.ts";
 import type { SearchProblem, SearchResult } from "./search-problem.ts";
-
-/** How nodes are ranked before the search: by attribution alone (best measured), or by learned masks too. */
-export type Ranking = "attribution" | "masks";
+import { gateCircuits, rankings } from "./starts.ts";
 
 export interface ExtractOptions {
   /** Task loss to reach, nats. */
   readonly target: number;
   readonly seed: number;
-  readonly ranking: Ranking;
+  /** How often gates are learned. */
+  readonly gateRuns: number;
+  /** Rounds of local search, at most. */
   readonly kicks: number;
+  /** Moment of `performance.now()` at which the search ends; local search goes on until then. Undefined: as long as it pays. */
+  readonly deadline?: number | undefined;
+  /** Whether query and key of a channel stay or go together. */
+  readonly tiedQk: boolean;
+  /** Whether edges are removed too, after the nodes. */
+  readonly pruneEdges: boolean;
   /** Also search with calibrated logits. */
   readonly calibrated: boolean;
+  /** Also search at the targets of a curve. */
+  readonly curve: boolean;
   /** When it is set, the extraction ends soon with the best so far. */
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((progress: ExtractProgress) => void) | undefined;
 }
 
 export interface ExtractProgress {
-  readonly stage: "attribution" | "learned masks" | Stage;
+  readonly stage: "attribution" | "gates" | "edges" | "curve" | Stage;
   readonly done: number;
   readonly of: number;
   /** Smallest circuit so far. */
@@ -58,7 +68,11 @@ export interface Measures {
   /** How many nodes and edges a circuit has. */
   size(kept: Uint8Array): Size;
   /** Nodes with a path from input to output. */
-  connected(kept: Uint8Array): Uint8Array;
+  connected(kept: Uint8Array, removed?: RemovedEdges): Uint8Array;
+  /** Indices of the edges between kept nodes. */
+  edgesOf(kept: Uint8Array, removed?: RemovedEdges): number[];
+  /** All edges of the model. */
+  readonly edges: EdgeList;
 }
 
 export interface SplitScore {
@@ -77,29 +91,12 @@ export interface CalibratedCircuit extends Size {
 
 export interface Extraction {
   readonly search: SearchResult;
+  /** Undefined unless edges were to be removed and there was a circuit. */
+  readonly fewer: FewerEdges | undefined;
   readonly calibrated: CalibratedCircuit | undefined;
+  /** Loosest target first; empty unless asked for. */
+  readonly curve: readonly CurvePoint[];
 }
-
-/** Steps of the integrated gradients that rank the nodes, and the training pairs that they are over. */
-const ATTRIBUTION_STEPS = [1, 5, 10];
-const ATTRIBUTION_PAIRS = 64;
-
-/** Settings that learn masks of small models; the paper's own are PAPER_MASKS. */
-const SMALL_MASKS: Omit<MaskConfig, "kCoef"> = {
-  steps: 200,
-  lr: 0.03,
-  beta1: 0.9,
-  beta2: 0.95,
-  eps: 1e-8,
-  weightDecay: 1e-3,
-  temperature: 0.3,
-  initNoise: 0.1,
-  initBias: 0.5,
-  gradClip: 1,
-  warmupFrac: 0.05,
-  tiedQk: true,
-};
-const MASK_K_COEFS = [0.001, 0.005];
 
 /** Scores of the unpruned model on the pairs of every split. */
 export function fullScores(model: Model, pairs: Pairs): Record<PairSplit, SplitScore> {
@@ -108,95 +105,125 @@ export function fullScores(model: Model, pairs: Pairs): Record<PairSplit, SplitS
 
 /** A model and its pairs, ready to be searched any number of times. */
 export class Extractor {
-  private readonly masked: MaskedModel;
+  private readonly ablated: AblatedTask;
   private readonly pairs: Pairs;
   private readonly measures: Measures;
   private readonly evaluators: Readonly<Record<PairSplit, Evaluator>>;
-  private readonly nodes: number;
 
-  /** `fill`: the value of each node when ablated, flat site order. */
-  constructor(model: Model, fill: Float32Array, pairs: Pairs, measures: Measures) {
-    this.masked = new MaskedModel(model, fill);
+  constructor(model: Model, ablation: Ablation, pairs: Pairs, measures: Measures) {
+    this.ablated = new AblatedTask(model, ablation);
     this.pairs = pairs;
     this.measures = measures;
-    this.nodes = nodeCount(model.config);
-    const stored = model.store();
-    const fast = supports(model.config);
-    this.evaluators = onSplits((split) =>
-      fast
-        ? new CircuitEvaluator(stored.config, stored.params, fill, pairs[split])
-        : this.masked.evaluator(pairs[split]),
-    );
+    this.evaluators = onSplits((split) => this.ablated.evaluator(pairs[split]));
   }
 
   /** Task loss and accuracy of a set of nodes on every split. */
-  scores(kept: Uint8Array): Record<PairSplit, SplitScore> {
-    return onSplits((split) => splitScore(this.evaluators[split].score(kept)));
+  scores(kept: Uint8Array, removed?: RemovedEdges): Record<PairSplit, SplitScore> {
+    return onSplits((split) => splitScore(this.evaluators[split].score(kept, removed)));
   }
 
   async run(options: ExtractOptions): Promise<Extraction> {
-    const orders = await this.orders(options);
+    const { signal, deadline = Number.POSITIVE_INFINITY } = options;
+    const ended = new AbortController();
+    // Starts are found even when the time is short, but no more of them than fit.
+    const halted = async (): Promise<boolean> => (signal?.aborted ?? false) || performance.now() > deadline;
+    const tell = (stage: ExtractProgress["stage"]) => (done: number, of: number) => {
+      options.progress?.({ stage, done, of, best: undefined, calibrated: false });
+      if (performance.now() > deadline) ended.abort();
+    };
+    const stop = signal ? AbortSignal.any([signal, ended.signal]) : ended.signal;
     const { train, val } = this.evaluators;
-    const search = await this.search({ search: train, verify: val }, orders, options, false);
-    const best = search.best && maskOf(search.best.kept, this.nodes);
-    const further = options.calibrated && !search.stopped;
+    const orders = await rankings(this.ablated, this.pairs.train, { signal, progress: tell("attribution") });
+    const starts: Uint8Array[] = [];
+    for (let run = 0; run < options.gateRuns && orders.length > 0 && !stop.aborted; run++) {
+      const { edges, connected } = this.measures;
+      starts.push(
+        ...(await gateCircuits(this.ablated, this.pairs.train, {
+          order: orders[orders.length - 1]!,
+          edges,
+          connected,
+          score: train,
+          target: options.target,
+          seed: options.seed + run,
+          signal: stop,
+          progress: (done, of) => tell("gates")(run * of + done, options.gateRuns * of),
+        })),
+      );
+    }
+    const search = await this.search({ search: train, verify: val, starts }, orders, options, false);
+    const best = search.best && maskOf(search.best.kept, this.ablated.nodes);
+    const further = !search.stopped && !signal?.aborted;
+    const known = [...starts, ...search.candidates.map(({ kept }) => maskOf(kept, this.ablated.nodes))];
     return {
       search,
-      calibrated: further ? await this.calibratedSearch(orders, options, best) : undefined,
+      fewer: further && best && options.pruneEdges ? await this.removeEdges(best, options, halted) : undefined,
+      calibrated:
+        further && options.calibrated
+          ? await this.calibratedSearch(orders, options, best ? [best, ...starts] : starts)
+          : undefined,
+      curve: further && options.curve ? await this.curve(known, options, tell("curve")) : [],
     };
   }
 
-  private async orders(options: ExtractOptions): Promise<Int32Array[]> {
-    const { signal, progress } = options;
-    const tell = (stage: ExtractProgress["stage"], done: number, of: number): void =>
-      progress?.({ stage, done, of, best: undefined, calibrated: false });
-    const { train } = this.pairs;
-    const some = rowsOf(train, 0, Math.min(train.rows, 2 * ATTRIBUTION_PAIRS));
-    const orders = await attributionOrders(this.masked, some, ATTRIBUTION_STEPS, {
-      signal,
-      progress: (done, of) => tell("attribution", done, of),
-    });
-    if (options.ranking === "attribution") return orders;
-    const runs = MASK_K_COEFS.length;
-    for (const [run, kCoef] of MASK_K_COEFS.entries()) {
-      const masks = new LearnedMasks(this.masked, { ...SMALL_MASKS, kCoef }, options.seed);
-      // Masks may prune too much in the end: the smallest that still did the task ranks the nodes.
-      let smallest = Number.POSITIVE_INFINITY;
-      let order = descending(masks.tau);
-      for (let i = 0; i < SMALL_MASKS.steps; i++) {
-        const before = descending(masks.tau);
-        const { kept, taskLoss } = masks.step(some);
-        if (taskLoss <= options.target && kept < smallest) [smallest, order] = [kept, before];
-        tell("learned masks", run * SMALL_MASKS.steps + i + 1, runs * SMALL_MASKS.steps);
-        await setImmediate();
-        if (signal?.aborted) return orders;
-      }
-      orders.push(order);
-    }
-    return orders;
+  private partner({ tiedQk }: ExtractOptions): ((node: number) => number | undefined) | undefined {
+    if (!tiedQk) return undefined;
+    const partners = new Map(queryKeyPairs(this.ablated.specs).flatMap(([q, k]) => [[q, k] as const, [k, q] as const]));
+    return (node) => partners.get(node);
   }
 
   private search(
     problem: Pick<SearchProblem, "search" | "verify" | "starts">,
     orders: readonly Int32Array[],
-    { target, seed, kicks, signal, progress }: ExtractOptions,
+    options: ExtractOptions,
     calibrated: boolean,
   ): Promise<SearchResult> {
     const { size, connected } = this.measures;
+    const { target, seed, kicks, deadline, signal, progress } = options;
     return new Search(
-      { ...problem, orders, target, size, connected },
-      { seed, kicks, signal, progress: (stage, done, of, best) => progress?.({ stage, done, of, best, calibrated }) },
+      { ...problem, orders, target, size, connected, partner: this.partner(options) },
+      {
+        seed,
+        kicks,
+        deadline,
+        signal,
+        progress: (stage, done, of, best) => progress?.({ stage, done, of, best, calibrated }),
+      },
     ).run();
   }
 
+  private removeEdges(
+    kept: Uint8Array,
+    { target, progress }: ExtractOptions,
+    halted: () => Promise<boolean>,
+  ): Promise<FewerEdges> {
+    const { train: search, val: verify } = this.evaluators;
+    const { edgesOf, connected } = this.measures;
+    progress?.({ stage: "edges", done: 0, of: 1, best: undefined, calibrated: false });
+    return removeEdges(kept, { target, search, verify, edgesOf, connected, halted });
+  }
+
+  private curve(
+    starts: readonly Uint8Array[],
+    options: ExtractOptions,
+    progress: (done: number, of: number) => void,
+  ): Promise<CurvePoint[]> {
+    const { train: search, val: verify } = this.evaluators;
+    const { size, connected } = this.measures;
+    const halted = async (): Promise<boolean> => {
+      await setImmediate();
+      return options.signal?.aborted ?? false;
+    };
+    return lossCurve({ search, verify, size, connected, partner: this.partner(options), starts, halted, progress });
+  }
+
   /** Leave-one-out: how much the training loss rises without each kept node, by flat index. */
-  importance(kept: Uint8Array): Map<number, number> {
+  importance(kept: Uint8Array, removed?: RemovedEdges): Map<number, number> {
     const { train } = this.evaluators;
-    const base = train.score(kept).loss;
+    const base = train.score(kept, removed).loss;
     const out = new Map<number, number>();
     for (let n = 0; n < kept.length; n++) {
       if (!kept[n]) continue;
-      out.set(n, train.score(without(kept, [n])).loss - base);
+      out.set(n, train.score(without(kept, [n]), removed).loss - base);
     }
     return out;
   }
@@ -204,15 +231,15 @@ export class Extractor {
   private async calibratedSearch(
     orders: readonly Int32Array[],
     options: ExtractOptions,
-    raw: Uint8Array | undefined,
+    starts: readonly Uint8Array[],
   ): Promise<CalibratedCircuit | undefined> {
     const on = (split: PairSplit) => ({ evaluator: this.evaluators[split], answers: this.pairs[split] });
     const fit = on("train");
     const search = calibratedEvaluator(fit);
     const verify = calibratedEvaluator(fit, on("val"));
-    const { best } = await this.search({ search, verify, starts: raw ? [raw] : [] }, orders, options, true);
+    const { best } = await this.search({ search, verify, starts }, orders, options, true);
     if (!best) return undefined;
-    const kept = maskOf(best.kept, this.nodes);
+    const kept = maskOf(best.kept, this.ablated.nodes);
     const { scale, shift } = calibrate(fit.evaluator.score(kept).margins, fit.answers);
     const taskLoss = onSplits((split) => {
       const { evaluator, answers } = on(split);

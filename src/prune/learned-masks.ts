@@ -97,7 +97,8 @@ export class LearnedMasks {
   }
 }
 
-function queryKeyPairs(specs: readonly SiteSpec[]): [query: number, key: number][] {
+/** Flat indices of the query and the key of each channel of each head. */
+export function queryKeyPairs(specs: readonly SiteSpec[]): [query: number, key: number][] {
   return specs
     .filter(({ site }) => site === "attn.q")
     .flatMap((q) => {

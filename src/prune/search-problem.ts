@@ -14,6 +14,8 @@ export interface SearchProblem {
   readonly size: (kept: Uint8Array) => Size;
   /** Rankings of all nodes, most important first. */
   readonly orders: readonly Int32Array[];
+  /** The node that must go with a node, if there is one. */
+  readonly partner?: ((node: number) => number | undefined) | undefined;
   /** Circuits to start from besides the orders' top nodes. */
   readonly starts?: readonly Uint8Array[] | undefined;
 }
@@ -22,6 +24,11 @@ export interface SearchOptions {
   readonly seed: number;
   /** Rounds of local search; it ends after a third of them without a smaller circuit. */
   readonly kicks: number;
+  /**
+   * Moment of `performance.now()` at which the search ends. Local search then goes on until it, and what is found depends
+   * on the machine's speed.
+   */
+  readonly deadline?: number | undefined;
   /** When it is set, the search ends soon with the best so far. */
   readonly signal?: AbortSignal | undefined;
   readonly progress?: ((stage: Stage, done: number, of: number, best: Size | undefined) => void) | undefined;
@@ -37,6 +44,6 @@ export interface SearchResult {
   /** Smallest loss of the orders' top nodes, and their size: above the target when there are no candidates. */
   readonly lowest: StageSize | undefined;
   readonly evaluations: number;
-  /** True when the signal ended it early. */
+  /** True when the signal ended it early, or the deadline came before local search. */
   readonly stopped: boolean;
 }

@@ -22,25 +22,23 @@ import type { SearchOptions, SearchProblem, SearchResult } from "./search-proble
 
 /** Growth of k on the grid. */
 const GRID = 1.12;
-/** Orders that need this many times the nodes of the best order give no start: eliminating from there takes long. */
+/** Orders that need this many times the nodes of the best start give none: eliminating from there takes long. */
 const WORSE_START = 3;
+/** Starts that are taken of those given. */
+const GIVEN = 3;
 /** Circuits that local search starts from and joins. */
 const ELITE = 12;
 /** Share of the rounds of local search after which it ends if no smaller circuit has come up. */
 const PATIENCE = 1 / 3;
 /** Standard errors by which a circuit must stay below the target on the verification pairs. */
-const SAFETY = 1;
+const SAFETY = 2;
 /** How much stricter each round is for the search pairs, and how many rounds there may be. */
 const STRICTER = 0.85;
 const ROUNDS = 8;
+/** Evaluations after which local search ends, however many rounds are left. */
+const LOCAL_EVALUATIONS = 20_000;
 /** Longest time without letting the event loop run. */
 const BREATHE_MS = 50;
-
-interface EliminationOptions {
-  readonly rng?: Rng;
-  /** Score without what has no path: slower, and always ends at a circuit that meets the level if the start does. */
-  readonly cutOff?: boolean;
-}
 
 export class Search {
   private readonly problem: SearchProblem;
@@ -55,6 +53,7 @@ export class Search {
   private lowest: StageSize | undefined;
   private evaluations = 0;
   private stopped = false;
+  private reachedLocalSearch = false;
   private breathed = 0;
 
   constructor(problem: SearchProblem, options: SearchOptions) {
@@ -67,11 +66,7 @@ export class Search {
     const rng = Rng.of(this.options.seed, "local search");
     let best: Candidate | undefined;
     for (let round = 0; round < ROUNDS && !this.stopped; round++, this.level *= STRICTER) {
-      await this.eliminateAll(await this.starts(WORSE_START));
-      // Rarely nothing comes of the best starts, since what is left of them misses the target without a path; and more
-      // rarely of any, unless each removal takes along what it cuts off.
-      if (!this.smallest()) await this.eliminateAll(await this.starts(Number.POSITIVE_INFINITY));
-      if (!this.smallest()) await this.eliminateAll(await this.starts(WORSE_START), { cutOff: true });
+      await this.eliminateAll(await this.starts());
       if (!this.smallest()) break;
       if (round === 0) this.note("elimination", this.smallest());
       await this.localSearch(rng);
@@ -108,8 +103,10 @@ export class Search {
       await new Promise((resolve) => setImmediate(resolve));
       this.breathed = performance.now();
     }
-    this.stopped ||= this.options.signal?.aborted ?? false;
-    return this.stopped;
+    const { signal, deadline = Number.POSITIVE_INFINITY } = this.options;
+    const late = performance.now() > deadline;
+    this.stopped ||= (signal?.aborted ?? false) || (late && !this.reachedLocalSearch);
+    return this.stopped || late;
   }
 
   private progress(stage: Stage, done: number, of: number): void {
@@ -129,53 +126,49 @@ export class Search {
     if (size) this.stages.push({ stage, nodes: size.nodes, edges: size.edges, loss: size.loss });
   }
 
-  private async eliminateAll(starts: readonly Uint8Array[], options: EliminationOptions = {}): Promise<void> {
+  private async eliminateAll(starts: readonly Uint8Array[]): Promise<void> {
     for (const [i, start] of starts.entries()) {
       this.progress("elimination", i, starts.length);
-      await this.eliminate(start, "elimination", options);
+      await this.eliminate(start, "elimination");
     }
   }
 
   /**
-   * The orders' top nodes that meet the level, as far as they have a path, smallest first, and the starts that were
-   * given. Orders that need more than `worse` times the nodes of the best one give none.
+   * The smallest of the given starts that meet the level, and the orders' top nodes that do, as far as they have a path.
+   * Orders that need more than `WORSE_START` times the nodes of the best one give none.
    */
-  private async starts(worse: number): Promise<Uint8Array[]> {
+  private async starts(): Promise<Uint8Array[]> {
     const { orders, size, connected } = this.problem;
-    const given = (this.problem.starts ?? []).filter((kept) => this.loss(kept) <= this.level);
-    const starts: { kept: Uint8Array; k: number }[] = [];
+    const measured = (kept: Uint8Array) => ({ kept, loss: this.loss(kept), ...size(kept) });
+    const met = (this.problem.starts ?? []).map(measured).filter(({ loss }) => loss <= this.level);
+    const starts = met.sort(compareSize).slice(0, GIVEN);
     const open = new Set(orders);
-    const ks = grid(orders[0]!.length);
-    for (const k of ks) {
-      if (open.size === 0 || (starts[0] && k > worse * starts[0].k)) break;
+    for (const k of grid(orders[0]!.length)) {
+      if (open.size === 0 || (starts[0] && k > WORSE_START * starts[0].nodes)) break;
       for (const order of open) {
         if (await this.halted()) break;
-        const kept = connected(topNodes(order, k));
-        const loss = this.loss(kept);
-        if (!this.lowest || loss < this.lowest.loss) this.lowest = { stage: "orders", loss, ...size(kept) };
-        if (loss > this.level) continue;
-        starts.push({ kept, k });
+        const start = measured(connected(topNodes(order, k)));
+        if (!this.lowest || start.loss < this.lowest.loss) this.lowest = { ...start, stage: "orders" };
+        if (start.loss > this.level) continue;
+        starts.push(start);
         open.delete(order);
         this.progress("orders", orders.length - open.size, orders.length);
       }
     }
-    const first = starts[0];
-    this.startNodes = first?.k ?? 0;
-    if (first && this.stages.length === 0) this.note("orders", { loss: this.loss(first.kept), ...size(first.kept) });
-    return [...given, ...starts.map((start) => start.kept)];
+    const [first] = starts.toSorted(compareSize);
+    this.startNodes = first?.nodes ?? 0;
+    if (this.stages.length === 0) this.note("orders", first);
+    return starts.map((start) => start.kept);
   }
 
   /** Eliminates from a circuit and keeps what is left as a candidate; undefined when there is none. */
-  private async eliminate(
-    start: Uint8Array,
-    stage: Stage,
-    { rng, cutOff = false }: EliminationOptions,
-  ): Promise<Candidate | undefined> {
-    const { connected } = this.problem;
+  private async eliminate(start: Uint8Array, stage: Stage, rng?: Rng): Promise<Candidate | undefined> {
+    const { connected, partner } = this.problem;
     const eliminated = await eliminate(start, {
-      loss: (kept) => this.loss(cutOff ? connected(kept) : kept),
+      loss: (kept) => this.loss(kept),
       level: this.level,
       connected,
+      partner,
       halted: () => this.halted(),
       rng,
     });
@@ -204,15 +197,17 @@ export class Search {
     let current = this.smallest();
     if (!current) return;
     const { orders } = this.problem;
-    const { kicks } = this.options;
-    const patience = Math.ceil(PATIENCE * kicks);
+    const endless = this.options.deadline !== undefined;
+    const kicks = endless ? Number.MAX_SAFE_INTEGER : this.options.kicks;
+    const patience = endless ? kicks : Math.ceil(PATIENCE * kicks);
+    const most = this.evaluations + (endless ? kicks : LOCAL_EVALUATIONS);
+    this.reachedLocalSearch = true;
     for (let kick = 0, idle = 0; kick < kicks && idle < patience && !(await this.halted()); kick++, idle++) {
+      if (this.evaluations > most) break;
       const kept = kicked(rng, { current, elite: this.elite(), orders, startNodes: this.startNodes });
-      if (this.loss(kept) <= this.level) {
-        const result = await this.eliminate(kept, "local search", { rng });
-        if (result && isSmaller(result, current)) idle = 0;
-        if (result && compareSize(result, current) < 0) current = result;
-      }
+      const result = await this.eliminate(kept, "local search", rng);
+      if (result && isSmaller(result, current)) idle = 0;
+      if (result && compareSize(result, current) < 0) current = result;
       this.progress("local search", kick + 1, Math.min(kicks, kick + patience - idle));
     }
   }
@@ -271,9 +266,9 @@ export class Search {
     while (spare && !(await this.halted())) {
       spare = false;
       const kept = maskOf(best.kept, orders[0]!.length);
-      for (const { node, loss } of removals(kept, (mask) => this.loss(mask))) {
+      for (const { nodes, loss } of removals(kept, (mask) => this.loss(mask), this.problem.partner)) {
         if (loss > target) break;
-        const trial = without(kept, [node]);
+        const trial = without(kept, nodes);
         if (!this.holds(measured(trial))) continue;
         spare = true;
         const connected = measured(this.problem.connected(trial));

@@ -82,7 +82,7 @@ const NODE_LABELS: Record<string, string> = {
 /** The parts of a circuit file that are not structure. */
 function frame(
   config: ModelConfig,
-): Omit<Circuit, "nodes" | "edges" | "links" | "embedding" | "unembedding" | "counts"> {
+): Omit<Circuit, "nodes" | "edges" | "removedEdges" | "links" | "embedding" | "unembedding" | "counts"> {
   const { layers, heads, headWidth, width, neurons, vocabSize, positionChannels } = config;
   return {
     format: CIRCUIT_FORMAT,
@@ -100,7 +100,7 @@ function frame(
       weightsHash: "sha256:0123456789abcdef",
     },
     task: { name: "single_double_quote", variant: "base", pairs: { train: 256, val: 64, test: 64 } },
-    ablation: { kind: "mean", split: "calib", tokens: 65536 },
+    ablation: { kind: "mean", split: "calib", tokens: 65536, draws: 1, frozenNorm: false },
     target: 0.15,
     taskLoss: { train: 0.0191372, val: 0.02, test: 0.021 },
     pairAccuracy: { train: 1, val: 1, test: 0.984375 },
@@ -158,6 +158,7 @@ export function emptyCircuit(): Circuit {
     ...frame(plantedConfig),
     nodes: [],
     edges: [],
+    removedEdges: [],
     links: [],
     embedding: [],
     unembedding: [],

@@ -185,7 +185,8 @@ it("keeps a path that only a helpful constant needs, rather than end without a c
   expect(lowest!.loss).toBeLessThan(0.01);
   expect(candidates.length).toBeGreaterThan(0);
   expect(best!.kept).toEqual([owner, path, helper]);
-  expect(best!.minimal).toBe(true);
+  // The path could go alone, and would leave the helper without one.
+  expect(best!.minimal).toBe(false);
 });
 
 describe("a stop signal", () => {

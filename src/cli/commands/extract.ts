@@ -1,61 +1,68 @@
-/** `circuit extract`: finds the smallest circuit for each task of a run and writes it into the run. */
+/** `circuit extract`: finds the smallest circuit for each task of a run, or of any model, and writes it. */
 import * as fs from "node:fs";
+import { availableParallelism } from "node:os";
 import * as path from "node:path";
 import type { Command } from "commander";
-import type { TaskSpec } from "../../data/task.ts";
 import { Model } from "../../model/model.ts";
-import type { Ranking } from "../../prune/extract.ts";
-import { meanActivations, type TokenBatch } from "../../prune/means.ts";
+import { ABLATIONS, type AblationKind } from "../../prune/ablation.ts";
+import { measureAblation } from "../../prune/means.ts";
 import { extractionMemory } from "../../prune/memory.ts";
 import { CHUNK_ROWS } from "../../prune/pair-scores.ts";
 import { circuitPath } from "../../runs/layout.ts";
-import { inputsAndTargets } from "../../train/evaluate.ts";
 import { inputError, interruptError, type SparseError } from "../../util/errors.ts";
 import { ensureWritableDir, pathExists } from "../../util/files.ts";
-import { doneFields, type Outcome, outcomeFields } from "../circuit-report.ts";
+import { doneFields, type Outcome, outcomeFields, printSummary } from "../circuit-report.ts";
 import { describeEngine, type EngineFlags, engineOptions, openEngine } from "../engine.ts";
+import { extractInParallel } from "../extract-parallel.ts";
+import { CHUNK_TOKENS, type ExtractableTask, type ExtractSource, pairsSource, runSource } from "../extract-source.ts";
 import { extractTask } from "../extract-task.ts";
 import { interruptible } from "../interrupt.ts";
-import { checkMemory, PROBED_PAIRS } from "../memory.ts";
-import { jsonOption, oneOf, realNumber, wholeNumber } from "../options.ts";
+import { checkMemory } from "../memory.ts";
+import { duration, jsonOption, oneOf, realNumber, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
-import { openTrainedRun, prepareText, type TrainedRun, tasksOfRun } from "../trained-run.ts";
+import { prepareText } from "../trained-run.ts";
 
 interface ExtractFlags extends EngineFlags {
   readonly task?: string;
+  readonly pairs?: string;
   readonly target: number;
   readonly seed: number;
   readonly seeds: number;
-  readonly ablation: "mean" | "zero";
-  readonly ranking: Ranking;
+  readonly ablation: AblationKind;
+  readonly frozenNorm: boolean;
+  readonly tiedQk: boolean;
+  readonly pruneEdges: boolean;
+  readonly gates: number;
   readonly kicks: number;
+  readonly budget?: number;
+  readonly curve: boolean;
+  readonly jobs?: number;
   readonly out?: string;
 }
 
-/** Corpus tokens that the ablation means are over, and how many go through the model at once. */
-const ABLATION_TOKENS = 65_536;
-const CHUNK_TOKENS = 2048;
 export function register(command: Command, out: Output): void {
   command
-    .argument("<run>", "a finished run, such as runs/quotes")
-    .option("--task <name>", "task or group (default: every task of the run)")
+    .argument("<run>", "a finished run, such as runs/quotes; with --pairs any checkpoint or model folder")
+    .option("--task <name>", "task or group, or all (default: every task of the run)")
+    .option("--pairs <file>", "contrast pairs as token ids, instead of the run's tasks: docs/FORMATS.md")
     .option("--target <loss>", "task loss that the circuit must reach, nats", realNumber("--target"), 0.15)
     .option("--seed <n>", "first seed of the search", wholeNumber("--seed"), 0)
     .option("--seeds <n>", "how many seeds to search from; the smallest circuit is kept", wholeNumber("--seeds", 1), 1)
     .option(
       "--ablation <kind>",
-      "what replaces a node outside: mean or zero",
-      oneOf("--ablation", ["mean", "zero"]),
+      "what replaces a node outside: its mean over text, zero, or resample: what it was at some token of text",
+      oneOf("--ablation", ABLATIONS),
       "mean",
     )
-    .option(
-      "--ranking <kind>",
-      "how nodes are ranked first: attribution, or masks to add learned masks (slower)",
-      oneOf("--ranking", ["attribution", "masks"]),
-      "attribution",
-    )
+    .option("--frozen-norm", "norms divide by what they divide by in the full model", false)
+    .option("--tied-qk", "query and key of a channel stay or go together", false)
+    .option("--prune-edges", "remove single edges too, after the nodes", false)
+    .option("--budget <time>", "search each task and seed for this long, such as 60s or 5m", duration("--budget"))
+    .option("--gates <n>", "how often gates are learned by gradients, for places to start", wholeNumber("--gates"), 1)
     .option("--kicks <n>", "rounds of local search, at most", wholeNumber("--kicks"), 120)
+    .option("--no-curve", "leave out the curve of task loss against edges")
+    .option("--jobs <n>", "tasks searched at the same time (default: one for each core)", wholeNumber("--jobs", 1))
     .option("--out <dir>", "folder for the circuits (default: <run>/circuits)");
   engineOptions(command);
   jsonOption(command);
@@ -65,6 +72,9 @@ export function register(command: Command, out: Output): void {
       ["circuit extract runs/quotes", "the smallest circuit at task loss 0.15"],
       ["circuit extract runs/quotes --target 0.05", "a stricter one"],
       ["circuit extract runs/quotes --seeds 5", "from five seeds, to see how stable it is"],
+      ["circuit extract runs/binding --task var_swap --budget 5m", "longer, for a hard task"],
+      ["circuit extract runs/all --task all", "every task, and the mean number of edges"],
+      ["circuit extract model-folder --pairs pairs.json", "of a model that was trained elsewhere"],
     ]),
   );
   command.action((dir: string, flags: ExtractFlags) =>
@@ -75,45 +85,120 @@ export function register(command: Command, out: Output): void {
 async function extract(dir: string, flags: ExtractFlags, out: Output, signal: AbortSignal): Promise<void> {
   const started = performance.now();
   checkFlags(flags);
-  const trained = await openTrainedRun(dir);
-  const tasks = tasksOfRun(trained, flags.task);
-  const places = tasks.map((task) => prepare(dir, task, flags.out));
-  checkSizes(trained, tasks, out);
-  await prepareText(trained.run, trained.data, out, signal);
+  const source = flags.pairs === undefined ? await runSource(dir, flags.task) : pairsSource(dir, flags.pairs);
+  const places = source.tasks.map((task) => prepare(dir, task, flags.out));
+  checkSizes(source, out);
+  const jobs = Math.min(source.tasks.length, flags.jobs ?? availableParallelism());
+  try {
+    const outcomes =
+      jobs > 1
+        ? await extractInParallel({
+            dir,
+            source,
+            folders: places.map((p) => p.folder),
+            args: argsOf(flags),
+            jobs,
+            out,
+            signal,
+          })
+        : await extractInTurn(dir, source, places, flags, out, signal);
+    finish(outcomes, { dir, flags, out, signal, seconds: (performance.now() - started) / 1000 });
+  } finally {
+    for (const place of places) place.leave();
+  }
+}
+
+interface Place {
+  readonly folder: string;
+  readonly show: string;
+  readonly leave: () => void;
+}
+
+async function extractInTurn(
+  dir: string,
+  source: ExtractSource,
+  places: readonly Place[],
+  flags: ExtractFlags,
+  out: Output,
+  signal: AbortSignal,
+): Promise<Outcome[]> {
+  const { trained } = source;
+  if (trained) await prepareText(trained.run, trained.data, out, signal);
   const engine = await openEngine(flags, out);
   const outcomes: Outcome[] = [];
   try {
     out.line(`${out.style.bold(`Extracting from ${dir}`)} with the ${describeEngine(engine.info)}`);
-    out.event({ event: "start", run: dir, tasks: tasks.map((t) => t.name), target: flags.target, engine: engine.info });
+    const tasks = source.tasks.map((t) => t.name);
+    out.event({ event: "start", run: dir, tasks, target: flags.target, engine: engine.info });
     out.live("measuring what nodes are on average");
-    const model = new Model(engine, trained.model);
-    const text = ablationText(trained);
-    const means = meanActivations(model, text);
-    for (const [i, task] of tasks.entries()) {
+    const model = new Model(engine, source.stored);
+    const text = source.text();
+    const { ablation: kind, frozenNorm, seed } = flags;
+    const ablation = measureAblation(model, text, { kind, frozenNorm, seed });
+    for (const [i, task] of source.tasks.entries()) {
       if (signal.aborted) break;
       const { folder, show } = places[i]!;
-      const outcome = await extractTask({ ...flags, trained, task, folder, show, model, text, means, out, signal });
+      const outcome = await extractTask({
+        ...flags,
+        gateRuns: flags.gates,
+        ablation,
+        source,
+        task,
+        folder,
+        show,
+        model,
+        text,
+        out,
+        signal,
+      });
       outcomes.push(outcome);
       out.event({ event: "circuit", ...outcomeFields(outcome) });
     }
   } finally {
     engine.dispose();
-    for (const place of places) place.leave();
   }
+  return outcomes;
+}
+
+function finish(
+  outcomes: readonly Outcome[],
+  {
+    dir,
+    out,
+    signal,
+    seconds,
+  }: { dir: string; flags: ExtractFlags; out: Output; signal: AbortSignal; seconds: number },
+): void {
+  if (outcomes.length > 1) printSummary(outcomes, out);
   const failures = outcomes.flatMap((outcome) => outcome.failure ?? []);
   if (signal.aborted) failures.push(interrupted(outcomes));
   const last = failures.pop();
   for (const failure of failures) out.fail(failure);
-  out.done(doneFields(outcomes, (performance.now() - started) / 1000), last);
+  out.done({ run: dir, ...doneFields(outcomes, seconds) }, last);
 }
 
-function checkSizes({ data, model }: TrainedRun, tasks: readonly TaskSpec[], out: Output): void {
-  const prompts = tasks.map((task) => data.pairs(task).batch("val", PROBED_PAIRS));
-  const { contextLength: length } = model.config;
+/** The options again, for the process of one task; its own are added there. */
+function argsOf(flags: ExtractFlags): string[] {
+  const { target, seed, seeds, ablation, gates, kicks, budget, engine } = flags;
+  const given = { target, seed, seeds, ablation, gates, kicks, engine };
+  return [
+    ...Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]),
+    ...(flags.frozenNorm ? ["--frozen-norm"] : []),
+    ...(flags.tiedQk ? ["--tied-qk"] : []),
+    ...(flags.pruneEdges ? ["--prune-edges"] : []),
+    ...(flags.curve ? [] : ["--no-curve"]),
+    ...(budget === undefined ? [] : ["--budget", `${budget}s`]),
+    ...(flags.out === undefined ? [] : ["--out", flags.out]),
+  ];
+}
+
+function checkSizes({ stored, tasks }: ExtractSource, out: Output): void {
+  const prompts = tasks.map((task) => task.pairs(0).val.length);
+  const { contextLength: length } = stored.config;
   const estimate = extractionMemory(
-    model,
+    stored,
     { batch: Math.max(1, Math.floor(CHUNK_TOKENS / length)), length },
-    { batch: CHUNK_ROWS, length: Math.max(...prompts.map((batch) => batch.length)) },
+    { batch: CHUNK_ROWS, length: Math.max(...prompts) },
   );
   const lower = { weights: "the size of the model", activations: "the size of the model" };
   checkMemory({ name: "Extraction", estimate, lower }, (text) => out.notice(text));
@@ -147,7 +232,7 @@ function checkFlags({ target, seed, seeds }: ExtractFlags): void {
 }
 
 /** The folder for a task's circuit, made and checked before the work; `leave` removes it if it was made and is empty. */
-function prepare(dir: string, task: TaskSpec, out: string | undefined) {
+function prepare(dir: string, task: ExtractableTask, out: string | undefined): Place {
   const folder = out === undefined ? circuitPath(dir, task.name) : path.join(out, task.name);
   const made = !pathExists(folder);
   ensureWritableDir(folder);
@@ -155,18 +240,4 @@ function prepare(dir: string, task: TaskSpec, out: string | undefined) {
     if (made && pathExists(folder) && fs.readdirSync(folder).length === 0) fs.rmdirSync(folder);
   };
   return { folder, show: out === undefined ? dir : folder, leave };
-}
-
-/** Text for the ablation means, in pieces whose activations stay in the caches. */
-function ablationText({ data }: TrainedRun): TokenBatch[] {
-  const text = data.sample("calib", ABLATION_TOKENS);
-  const { ids } = inputsAndTargets(text);
-  const { rows, contextLength: length } = text;
-  const step = Math.max(1, Math.floor(CHUNK_TOKENS / length));
-  const pieces: TokenBatch[] = [];
-  for (let row = 0; row < rows; row += step) {
-    const count = Math.min(step, rows - row);
-    pieces.push({ ids: ids.subarray(row * length, (row + count) * length), tokens: { batch: count, length } });
-  }
-  return pieces;
 }
