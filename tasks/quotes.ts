@@ -44,6 +44,11 @@ function linesBefore(rng: Rng, env: TaskEnv, x: number, line: (callee: string, t
   return (quote: Quote): string => parts.map(([callee, text]) => line(callee, text, quote)).join("");
 }
 
+/** Comments that open a quote of the other kind. */
+function misleadingComments(rng: Rng, env: TaskEnv, x: number) {
+  return linesBefore(rng, env, x, (callee, text, quote) => `# ${callee}(${otherQuote(quote)}${text}\n`);
+}
+
 const singleDoubleQuote = defineTask({
   name: "single_double_quote",
   aliases: ["quotes"],
@@ -58,15 +63,18 @@ const singleDoubleQuote = defineTask({
       const callee = rng.pick(knownNames(env, HELD_OUT.quoteFuncs, 1));
       return quotedCall(callee, wordList(rng, env, rng.int(2, 5), NEVER_QUOTED));
     },
+    /** After comments that open quotes of the other kind and never close them: counting fails. */
+    misled: (rng, env) => {
+      const before = misleadingComments(rng, env, rng.int(1, 3));
+      return quotedCall(pickCallee(rng, env), drawWords(rng, env, 2, 5), before);
+    },
   },
   probes: {
     comment: {
       doc: "earlier comments that open a quote of the other kind and never close it",
       values: [0, 1, 2, 3, 4],
-      draw: (rng, env, x) => {
-        const before = linesBefore(rng, env, x, (callee, text, quote) => `# ${callee}(${otherQuote(quote)}${text}\n`);
-        return quotedCall(pickCallee(rng, env), drawWords(rng, env, 2, 5), before);
-      },
+      draw: (rng, env, x) =>
+        quotedCall(pickCallee(rng, env), drawWords(rng, env, 2, 5), misleadingComments(rng, env, x)),
     },
     nested: {
       doc: "words in quotes of the other kind inside the string",

@@ -18,6 +18,7 @@ export const STOPPED = "stopped";
 export interface CircuitParts {
   readonly source: Pick<ExtractSource, "name" | "stored" | "tokenText">;
   readonly task: string;
+  readonly variant: string;
   readonly pairs: Pairs;
   readonly target: number;
   readonly ablation: Ablation;
@@ -88,7 +89,7 @@ export function buildCircuit(parts: CircuitParts): Circuit {
     },
     task: {
       name: parts.task,
-      variant: "base",
+      variant: parts.variant,
       pairs: { train: pairs.train.rows / 2, val: pairs.val.rows / 2, test: pairs.test.rows / 2 },
     },
     ablation: {

@@ -2,7 +2,7 @@
 import * as path from "node:path";
 import { z } from "zod";
 import type { PairBatch } from "../data/pairs.ts";
-import type { TaskSpec } from "../data/task.ts";
+import { drawOf, type TaskSpec } from "../data/task.ts";
 import type { Model } from "../model/model.ts";
 import type { StoredModel } from "../model/params.ts";
 import type { Pairs } from "../prune/extract.ts";
@@ -17,6 +17,9 @@ import { openTrainedRun, type TrainedRun, tasksOfRun } from "./trained-run.ts";
 
 export interface ExtractableTask {
   readonly name: string;
+  readonly variant: string;
+  /** Of its folder among circuits. */
+  readonly folder: string;
   /** Pairs of a search with a seed: training pairs depend on it where there are enough to draw from. */
   pairs(seed: number): Pairs;
 }
@@ -44,17 +47,23 @@ export const CHUNK_TOKENS = 2048;
 /** Fewest pairs in a file: half of them are fitted, a quarter verify, and a quarter are reported. */
 const FEWEST_PAIRS = 16;
 
-/** The tasks of a finished run that a name stands for; `all` or undefined: every one. */
-export async function runSource(dir: string, typed: string | undefined): Promise<ExtractSource> {
+/**
+ * The tasks of a finished run that a name stands for; `all` or undefined: every one.
+ * @param variant of the tasks' prompts, or a probe with its value
+ */
+export async function runSource(dir: string, typed: string | undefined, variant = "base"): Promise<ExtractSource> {
   const trained = await openTrainedRun(dir);
   const { data } = trained;
   const extractable = (task: TaskSpec): ExtractableTask => {
     const source = data.pairs(task);
-    const whole = (split: "val" | "test"): PairBatch => source.batch(split, source.size(split));
+    drawOf(task, variant);
+    const whole = (split: "val" | "test"): PairBatch => source.batch(split, source.size(split), variant);
     return {
       name: task.name,
+      variant,
+      folder: variant === "base" ? task.name : `${task.name}.${variant}`,
       pairs: (seed) => ({
-        train: source.batch("train", Math.min(TRAIN_PAIRS, source.size("train")), "base", seed * TRAIN_PAIRS),
+        train: source.batch("train", Math.min(TRAIN_PAIRS, source.size("train")), variant, seed * TRAIN_PAIRS),
         val: whole("val"),
         test: whole("test"),
       }),
@@ -179,7 +188,7 @@ export function pairsSource(dir: string, file: string): ExtractSource {
     name: path.basename(path.resolve(dir)),
     stored,
     tokenText: (token) => `<${token}>`,
-    tasks: [{ name, pairs: () => pairs }],
+    tasks: [{ name, variant: "base", folder: name, pairs: () => pairs }],
     text: () => pieces(Int32Array.from(text.flat()), text.length, text[0]!.length),
     doesTasks: () => [],
     trained: undefined,

@@ -148,6 +148,7 @@ function finish(
   return buildCircuit({
     source,
     task: task.name,
+    variant: task.variant,
     pairs,
     target,
     ablation,

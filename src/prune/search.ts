@@ -36,7 +36,7 @@ const SAFETY = 2;
 const STRICTER = 0.85;
 const ROUNDS = 8;
 /** Evaluations after which local search ends, however many rounds are left. */
-const LOCAL_EVALUATIONS = 20_000;
+const LOCAL_EVALUATIONS = 8000;
 /** Longest time without letting the event loop run. */
 const BREATHE_MS = 50;
 

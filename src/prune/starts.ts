@@ -14,7 +14,9 @@ const ATTRIBUTION_PAIRS = 64;
 /** Pairs of a step of the gates. */
 const GATE_PAIRS = 16;
 /** A circuit on the way of the gates is noted when it has at most this share of the nodes of the one before. */
-const SMALLER = 0.95;
+const SMALLER = 0.9;
+/** Larger ones are only noted when the gates end there: scoring them takes long, and they are poor starts. */
+const MANY = 400;
 
 /** Rankings of all nodes, most important first. */
 export function rankings(model: MaskGradient, train: PairBatch, options: AttributionOptions): Promise<Int32Array[]> {
@@ -50,7 +52,8 @@ export async function gateCircuits(
     gates.step(rowsOf(train, at, Math.min(train.rows, at + rows)));
     const kept = connected(gates.kept());
     const nodes = countKept(kept);
-    if (nodes <= SMALLER * fewest && score.score(kept).loss <= target) {
+    const last = i + 1 === GATES.steps;
+    if (nodes <= SMALLER * fewest && (nodes <= MANY || last) && score.score(kept).loss <= target) {
       fewest = nodes;
       circuits.push(kept);
     }

@@ -21,7 +21,7 @@ const several = ordered("full", 10_000);
 export const PRESETS = {
   quotes: {
     model: { width },
-    training: { steps: 1500, ...sparsity, density: 1 / 128 },
+    training: { steps: 2000, ...sparsity, lr: 6e-2 },
     data: { profile: "quotes" },
   },
   binding: ordered("binding", 3000),

@@ -25,6 +25,7 @@ import { prepareText } from "../trained-run.ts";
 
 interface ExtractFlags extends EngineFlags {
   readonly task?: string;
+  readonly variant?: string;
   readonly pairs?: string;
   readonly target: number;
   readonly seed: number;
@@ -45,6 +46,7 @@ export function register(command: Command, out: Output): void {
   command
     .argument("<run>", "a finished run, such as runs/quotes; with --pairs any checkpoint or model folder")
     .option("--task <name>", "task or group, or all (default: every task of the run)")
+    .option("--variant <name>", "a variant of the prompts, or a probe with its value such as strings@2 (default: base)")
     .option("--pairs <file>", "contrast pairs as token ids, instead of the run's tasks: docs/FORMATS.md")
     .option("--target <loss>", "task loss that the circuit must reach, nats", realNumber("--target"), 0.15)
     .option("--seed <n>", "first seed of the search", wholeNumber("--seed"), 0)
@@ -85,7 +87,8 @@ export function register(command: Command, out: Output): void {
 async function extract(dir: string, flags: ExtractFlags, out: Output, signal: AbortSignal): Promise<void> {
   const started = performance.now();
   checkFlags(flags);
-  const source = flags.pairs === undefined ? await runSource(dir, flags.task) : pairsSource(dir, flags.pairs);
+  const source =
+    flags.pairs === undefined ? await runSource(dir, flags.task, flags.variant) : pairsSource(dir, flags.pairs);
   const places = source.tasks.map((task) => prepare(dir, task, flags.out));
   checkSizes(source, out);
   const jobs = Math.min(source.tasks.length, flags.jobs ?? availableParallelism());
@@ -188,6 +191,7 @@ function argsOf(flags: ExtractFlags): string[] {
     ...(flags.pruneEdges ? ["--prune-edges"] : []),
     ...(flags.curve ? [] : ["--no-curve"]),
     ...(budget === undefined ? [] : ["--budget", `${budget}s`]),
+    ...(flags.variant === undefined ? [] : ["--variant", flags.variant]),
     ...(flags.out === undefined ? [] : ["--out", flags.out]),
   ];
 }
@@ -233,7 +237,7 @@ function checkFlags({ target, seed, seeds }: ExtractFlags): void {
 
 /** The folder for a task's circuit, made and checked before the work; `leave` removes it if it was made and is empty. */
 function prepare(dir: string, task: ExtractableTask, out: string | undefined): Place {
-  const folder = out === undefined ? circuitPath(dir, task.name) : path.join(out, task.name);
+  const folder = out === undefined ? circuitPath(dir, task.folder) : path.join(out, task.folder);
   const made = !pathExists(folder);
   ensureWritableDir(folder);
   const leave = (): void => {
