@@ -31,12 +31,17 @@ export function isSolved({ target, taskLoss }: Circuit): boolean {
   return reached !== null && reached <= target;
 }
 
-/** The circuit's curve, strictest target last; the circuit itself is one of its points if it meets its target. */
+/** Tasks without a circuit that meets its target. */
+export function unsolvedTasks(circuits: readonly TaskCircuit[]): string[] {
+  return circuits.flatMap(({ task, circuit }) => (circuit && isSolved(circuit) ? [] : [task]));
+}
+
+/** The circuit's curve, strictest target last; at its own target the circuit itself counts, if it meets it. */
 export function curveOf(circuit: Circuit): CurvePoint[] {
   const { target, counts, taskLoss, curve } = circuit;
-  const itself = { target, nodes: counts.nodes, edges: counts.edges, taskLoss };
-  const points = isSolved(circuit) && !curve.some((point) => point.target === target) ? [...curve, itself] : curve;
-  return [...points].sort((a, b) => b.target - a.target);
+  const others = curve.filter((point) => point.target !== target);
+  const itself = isSolved(circuit) ? [{ target, nodes: counts.nodes, edges: counts.edges, taskLoss }] : [];
+  return [...others, ...itself].sort((a, b) => b.target - a.target);
 }
 
 /** All targets at which one of the circuits has a point, strictest last. */

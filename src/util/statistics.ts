@@ -5,7 +5,12 @@ import type { Rng } from "./rng.ts";
 /** exp of the mean logarithm; 0 when one of the values is 0. There must be at least one. */
 export function geometricMean(values: readonly number[]): number {
   assert(values.length > 0, "the mean of no values");
-  return Math.exp(values.reduce((sum, x) => sum + Math.log(x), 0) / values.length);
+  return rounded(Math.exp(values.reduce((sum, x) => sum + Math.log(x), 0) / values.length));
+}
+
+/** Without the last digits, which differ between machines and make 9 of the mean of nines something else. */
+function rounded(x: number): number {
+  return Number(x.toPrecision(12));
 }
 
 const RESAMPLES = 10_000;
@@ -25,5 +30,5 @@ export function bootstrapInterval(values: readonly number[], rng: Rng): [low: nu
     return Math.exp(sum / n);
   }).sort();
   const outside = Math.floor((RESAMPLES * (1 - LEVEL)) / 2);
-  return [means[outside]!, means[RESAMPLES - 1 - outside]!];
+  return [rounded(means[outside]!), rounded(means[RESAMPLES - 1 - outside]!)];
 }

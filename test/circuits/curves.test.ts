@@ -17,20 +17,22 @@ describe("curveOf", () => {
     expect(curveOf(missed).map(({ target }) => target)).toEqual([0.5, 0.05]);
   });
 
-  it("keeps its own point at the circuit's target", () => {
-    expect(curveOf(withCurve({ 0.15: 5 })).map(({ edges }) => edges)).toEqual([5]);
+  it("counts the circuit itself at its own target, never another of that target", () => {
+    const circuit = withCurve({ 0.15: 5 });
+    expect(curveOf(circuit).map(({ edges }) => edges)).toEqual([circuit.counts.edges]);
+    expect(curveOf({ ...circuit, taskLoss: { ...circuit.taskLoss, val: 0.16 } })).toEqual([]);
   });
 });
 
 describe("pooledPoint", () => {
-  const a = { task: "a", circuit: withCurve({ 0.5: 2, 0.15: 4, 0.05: 9 }) };
-  const b = { task: "b", circuit: withCurve({ 0.5: 8, 0.15: 25 }) };
+  const a = { task: "a", circuit: withCurve({ 0.5: 2, 0.1: 4, 0.05: 9 }) };
+  const b = { task: "b", circuit: withCurve({ 0.5: 8, 0.1: 25 }) };
   const none = { task: "c", circuit: undefined };
 
   it("is the geometric mean over tasks where all have a circuit", () => {
-    expect(targetsOf([a, b])).toEqual([0.5, 0.15, 0.05]);
+    expect(targetsOf([a, b])).toEqual([0.5, 0.15, 0.1, 0.05]);
     expect(pooledPoint([a, b], 0.5)).toMatchObject({ target: 0.5, edges: expect.closeTo(4, 9), missing: [] });
-    expect(pooledPoint([a, b], 0.15).edges).toBeCloseTo(10, 9);
+    expect(pooledPoint([a, b], 0.1).edges).toBeCloseTo(10, 9);
   });
 
   it("is undefined where one has none, and names it", () => {
