@@ -4,12 +4,18 @@ import * as path from "node:path";
 import { expect, it } from "vitest";
 import { serializeCircuit } from "../../src/circuits/file.ts";
 import type { Circuit } from "../../src/circuits/schema.ts";
+import { tokenizerToJson } from "../../src/data/tokenizer-json.ts";
+import { taskTokenizer } from "../../src/data/vocabulary.ts";
+import { createRun } from "../../src/runs/write.ts";
+import { grammarOf, resolveTrainConfig, TRAIN_DEFAULTS } from "../../src/train/config.ts";
+import { findTasks } from "../../tasks/index.ts";
 import { withCurve } from "../circuits/support.ts";
-import { checkpoint, startRun } from "../support/stored-run.ts";
+import { checkpoint, env } from "../support/stored-run.ts";
 import { useTempDir } from "../support/temp.ts";
 import { run } from "./programs.ts";
 
 const temp = useTempDir();
+const tokenizer = taskTokenizer(grammarOf(TRAIN_DEFAULTS), findTasks("quotes"));
 
 /** A folder of circuits, of a circuit for each task with the edges of its curve at targets 0.5 and 0.1. */
 function circuits(
@@ -30,8 +36,10 @@ function write(folder: string, circuit: Circuit): void {
 }
 
 /** A finished run that was trained for some tasks and has circuits of some. */
-function trained(name: string, tasks: readonly string[], edges: Parameters<typeof circuits>[1]): string {
-  const writer = startRun(temp(name), name);
+function trained(name: string, tasks: readonly string[], edges: Parameters<typeof circuits>[1], seed = 0): string {
+  const config = resolveTrainConfig([{ task: "quotes", seed }]);
+  const writer = createRun(temp(name), { config, env });
+  writer.tokenizer(JSON.parse(tokenizerToJson(tokenizer)) as object);
   writer.checkpoint(checkpoint(1));
   writer.report({
     valLoss: 2.375,
@@ -171,6 +179,13 @@ it("refuses different ablations unless asked, and warns of different targets and
   const stages = [...search.stages, { name: "stopped", nodesBefore: 1, nodesAfter: 1 }];
   const { notices } = await compared(x, circuits(temp("cut"), { a: [2, 10] }, { search: { ...search, stages } }));
   expect(notices).toEqual([expect.stringMatching(/search for a in .*cut was interrupted/)]);
+});
+
+it("says that held-out losses are of different text", async () => {
+  const [x, y] = [trained("x", ["a"], { a: [2, 10] }), trained("y", ["a"], { a: [2, 10] }, 3)];
+  expect((await compared(x, y)).notices).toEqual([
+    expect.stringMatching(/different text: seed is 0 in .*x and 3 in .*y$/),
+  ]);
 });
 
 it("refuses what cannot be compared", async () => {

@@ -13,6 +13,7 @@ import { STOPPED } from "../build-circuit.ts";
 import { type CircuitCollection, openCollection } from "../circuit-files.ts";
 import { type ComparedEntry, comparisonText, type ModelFacts } from "../comparison-report.ts";
 import { lossSeries, writePlot } from "../curve-files.ts";
+import { textDifference, textOfRun } from "../held-out-text.ts";
 import { jsonOption } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
@@ -64,6 +65,7 @@ async function compare(places: readonly string[], flags: Flags, out: Output): Pr
   }));
   const ablations = checkAblations(entries, flags.anyAblation ?? false, out);
   const comparison = compareModels(entries);
+  tellOtherText(models, out);
   tellUnequal(entries, comparison, out);
   const result = {
     ...{ tasks, leftOut, target: comparison.target, ablations },
@@ -157,6 +159,17 @@ function checkAblations(entries: readonly ComparedEntry[], any: boolean, out: Ou
 
 function ablationName({ ablation }: Circuit): string {
   return ablation.kind;
+}
+
+/** Held-out losses stand side by side: says so where they are not of the same text. */
+function tellOtherText(models: readonly OpenedModel[], out: Output): void {
+  const [first, ...others] = models.flatMap(({ place, run, facts }) =>
+    run && facts.heldOutLoss !== null ? [{ place, text: textOfRun(run) }] : [],
+  );
+  for (const { place, text } of others) {
+    const what = textDifference(first!.text, text, [`in ${first!.place}`, `in ${place}`]);
+    if (what !== undefined) out.notice(`the held-out losses are of different text: ${what}`);
+  }
 }
 
 /** Says what makes numbers side by side mean less than it seems. */
