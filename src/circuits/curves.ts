@@ -36,12 +36,27 @@ export function unsolvedTasks(circuits: readonly TaskCircuit[]): string[] {
   return circuits.flatMap(({ task, circuit }) => (circuit && isSolved(circuit) ? [] : [task]));
 }
 
-/** The circuit's curve, strictest target last; at its own target the circuit itself counts, if it meets it. */
+/** What stands in an ablated node's place, as far as it changes the sizes of circuits. */
+export function ablationName({ ablation: { kind, frozenNorm } }: Circuit): string {
+  return frozenNorm ? `${kind} with frozen norms` : kind;
+}
+
+/**
+ * The circuit's curve, strictest target last. A circuit that meets its target is the point there, and at looser targets
+ * too where it is smaller than what was found for them.
+ */
 export function curveOf(circuit: Circuit): CurvePoint[] {
   const { target, counts, taskLoss, curve } = circuit;
   const others = curve.filter((point) => point.target !== target);
-  const itself = isSolved(circuit) ? [{ target, nodes: counts.nodes, edges: counts.edges, taskLoss }] : [];
-  return [...others, ...itself].sort((a, b) => b.target - a.target);
+  const itself = { target, nodes: counts.nodes, edges: counts.edges, taskLoss };
+  const points = isSolved(circuit)
+    ? [itself, ...others.map((p) => (p.target > target && isSmaller(itself, p) ? { ...itself, target: p.target } : p))]
+    : others;
+  return points.sort((a, b) => b.target - a.target);
+}
+
+function isSmaller(a: CurvePoint, b: CurvePoint): boolean {
+  return a.edges < b.edges || (a.edges === b.edges && a.nodes < b.nodes);
 }
 
 /** All targets at which one of the circuits has a point, strictest last. */

@@ -1,6 +1,13 @@
 /** Curves of task loss against edges as files: data, table and figure (as Figure 2 of Gao et al. 2025). */
 import * as path from "node:path";
-import { curveOf, type PooledPoint, pooledPoint, type TaskCircuit, targetsOf } from "../circuits/curves.ts";
+import {
+  ablationName,
+  curveOf,
+  type PooledPoint,
+  pooledPoint,
+  type TaskCircuit,
+  targetsOf,
+} from "../circuits/curves.ts";
 import { csvTable } from "../circuits/export/csv.ts";
 import { type Figure, lineSpec, type Series } from "../plots/lines.ts";
 import { renderSvg } from "../plots/svg.ts";
@@ -25,7 +32,7 @@ export async function writeCurves(dir: string, circuits: readonly TaskCircuit[],
   const [model] = circuits.flatMap(({ circuit }) => circuit ?? []);
   if (model === undefined || targets.length === 0) return [];
   const { run } = model.model;
-  const ablation = model.ablation.kind;
+  const ablation = ablationName(model);
   const tasks = circuits.map(({ task, circuit }) => ({ task, points: circuit ? curveOf(circuit) : [] }));
   const pooled = targets.map((target) => pooledPoint(circuits, target));
   const mean = circuits.length > 1 ? [{ ...lossSeries(MEAN, pooled), heavy: true }] : [];

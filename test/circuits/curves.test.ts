@@ -24,6 +24,19 @@ describe("curveOf", () => {
   });
 });
 
+describe("a circuit that meets its target", () => {
+  it("is the point at looser targets too where nothing smaller was found", () => {
+    const { nodes, edges } = withCurve({}).counts;
+    const curve = curveOf(withCurve({ 0.5: 2, 0.35: edges + 3, 0.05: edges + 9 }));
+    expect(curve.map((point) => [point.target, point.nodes, point.edges])).toEqual([
+      [0.5, 3, 2],
+      [0.35, nodes, edges],
+      [0.15, nodes, edges],
+      [0.05, edges + 10, edges + 9],
+    ]);
+  });
+});
+
 describe("pooledPoint", () => {
   const a = { task: "a", circuit: withCurve({ 0.5: 2, 0.1: 4, 0.05: 9 }) };
   const b = { task: "b", circuit: withCurve({ 0.5: 8, 0.1: 25 }) };

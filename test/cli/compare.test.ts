@@ -71,7 +71,7 @@ async function refusal(...args: readonly string[]): Promise<string> {
 it("compares sizes, held-out losses and edges at equal task loss, as text, events and files", async () => {
   const [sparse, dense] = [
     trained("sparse", ["a", "b"], { a: [2, 10], b: [3, 10] }),
-    circuits(temp("dense"), { a: [4, 20], b: [27, 80] }),
+    circuits(temp("dense"), { a: [4, 20], b: [9, 80] }),
   ];
   const text = await run("compare", sparse, dense);
   expect({ code: text.code, stderr: text.stderr }).toEqual({ code: 0, stderr: "" });
@@ -94,7 +94,7 @@ it("compares sizes, held-out losses and edges at equal task loss, as text, event
         ...{ name: dense, heldOutLoss: null, density: null, nonzeros: null },
         circuits: { a: { nodes: 12, edges: 9, target: 0.15, solved: true } },
         curve: [
-          { target: 0.5, ratio: { mean: expect.closeTo(18 ** 0.5, 9) } },
+          { target: 0.5, ratio: { mean: expect.closeTo(6 ** 0.5, 9) } },
           { target: 0.15 },
           { target: 0.1, edges: expect.closeTo(40, 9) },
         ],
@@ -167,15 +167,21 @@ it("names the tasks that are not those of all", async () => {
 
 it("refuses different ablations unless asked, and warns of different targets and unfinished searches", async () => {
   const x = circuits(temp("x"), { a: [2, 10] });
-  const zero = circuits(temp("zero"), { a: [2, 10] }, { ablation: { kind: "zero", split: "calib", tokens: 9 } });
+  const { ablation: mean } = withCurve({});
+  const zero = circuits(temp("zero"), { a: [2, 10] }, { ablation: { ...mean, kind: "zero" } });
   expect(await refusal(x, zero)).toMatch(/different ablations: .*x mean, .*zero zero\nhint: .*--any-ablation/);
+  const frozen = circuits(temp("frozen"), { a: [2, 10] }, { ablation: { ...mean, frozenNorm: true } });
+  expect(await refusal(x, frozen)).toContain("frozen mean with frozen norms");
   const any = await compared(x, zero, "--any-ablation");
   expect(any.notices).toEqual([expect.stringContaining("different ablations")]);
   const strict = circuits(temp("strict"), { a: [2, 10] }, { target: 0.12 });
   const targets = await compared(x, strict);
   expect(targets.notices).toEqual([expect.stringMatching(/different targets.*x a 0\.15, .*strict a 0\.12/)]);
   expect(targets.done).toMatchObject({ target: null, runs: [{ edges: null }, { edges: null, ratio: null }] });
-  const { search } = withCurve({});
+  const { search, edges, counts } = withCurve({});
+  const fewer = { edges: edges.slice(1), removedEdges: edges.slice(0, 1), counts: { ...counts, edges: 8 } };
+  const edgewise = await compared(x, circuits(temp("edgewise"), { a: [2, 10] }, fewer));
+  expect(edgewise.notices).toEqual([expect.stringMatching(/removed from the circuits of .*edgewise and not .*x$/)]);
   const stages = [...search.stages, { name: "stopped", nodesBefore: 1, nodesAfter: 1 }];
   const { notices } = await compared(x, circuits(temp("cut"), { a: [2, 10] }, { search: { ...search, stages } }));
   expect(notices).toEqual([expect.stringMatching(/search for a in .*cut was interrupted/)]);

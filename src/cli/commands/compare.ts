@@ -3,8 +3,7 @@ import * as path from "node:path";
 import type { Command } from "commander";
 import { findTasks } from "../../../tasks/index.ts";
 import { type ComparedPoint, type Comparison, compareModels } from "../../circuits/comparison.ts";
-import { isSolved, unsolvedTasks } from "../../circuits/curves.ts";
-import type { Circuit } from "../../circuits/schema.ts";
+import { ablationName, isSolved, unsolvedTasks } from "../../circuits/curves.ts";
 import { readReport } from "../../runs/open.ts";
 import { inputError } from "../../util/errors.ts";
 import { ensureWritableDir, pathExists } from "../../util/files.ts";
@@ -157,10 +156,6 @@ function checkAblations(entries: readonly ComparedEntry[], any: boolean, out: Ou
   return kinds;
 }
 
-function ablationName({ ablation }: Circuit): string {
-  return ablation.kind;
-}
-
 /** Held-out losses stand side by side: says so where they are not of the same text. */
 function tellOtherText(models: readonly OpenedModel[], out: Output): void {
   const [first, ...others] = models.flatMap(({ place, run, facts }) =>
@@ -179,6 +174,13 @@ function tellUnequal(entries: readonly ComparedEntry[], { target }: Comparison, 
     const each = circuits.flatMap(({ name, task, circuit }) => (circuit ? `${name} ${task} ${circuit.target}` : []));
     out.notice(
       `the circuits have different targets, so that only those at equal task loss are compared: ${each.join(", ")}`,
+    );
+  }
+  const pruned = new Set(circuits.flatMap(({ name, circuit }) => (circuit?.removedEdges.length ? [name] : [])));
+  const others = entries.filter(({ name }) => !pruned.has(name)).map(({ name }) => name);
+  if (pruned.size > 0 && others.length > 0) {
+    out.notice(
+      `single edges were removed from the circuits of ${[...pruned].join(", ")} and not from those of ${others.join(", ")}`,
     );
   }
   for (const { name, task, circuit } of circuits) {
