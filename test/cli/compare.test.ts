@@ -92,7 +92,7 @@ it("compares sizes, held-out losses and edges at equal task loss, as text, event
       { name: sparse, heldOutLoss: 2.375, density: 1 / 64, nonzeros: 12345, unsolved: [], ratio: null },
       {
         ...{ name: dense, heldOutLoss: null, density: null, nonzeros: null },
-        circuits: { a: { nodes: 12, edges: 9, target: 0.15, solved: true } },
+        circuits: { a: { nodes: 12, edges: 9, target: 0.15, solved: true, finished: true } },
         curve: [
           { target: 0.5, ratio: { mean: expect.closeTo(6 ** 0.5, 9) } },
           { target: 0.15 },
@@ -107,7 +107,9 @@ it("compares sizes, held-out losses and edges at equal task loss, as text, event
   expect(stored).toEqual({ format: "sparse-circuits/comparison", version: 1, ...result });
   const rows = fs.readFileSync(temp("out", "curves.csv"), "utf8").split("\r\n");
   expect(rows).toContain(`${dense},0.1,41.24318,40,4,2,8`);
-  expect(fs.readFileSync(temp("out", "curves.svg"), "utf8")).toContain("geometric mean over 2 tasks");
+  expect(fs.readFileSync(temp("out", "curves.svg"), "utf8")).toContain(
+    "under mean ablation; geometric mean over 2 tasks",
+  );
   const again = await compared(sparse, dense);
   expect({ ...again.done, files: done.files }, "the same numbers again").toEqual(done);
 });
@@ -183,8 +185,9 @@ it("refuses different ablations unless asked, and warns of different targets and
   const edgewise = await compared(x, circuits(temp("edgewise"), { a: [2, 10] }, fewer));
   expect(edgewise.notices).toEqual([expect.stringMatching(/removed from the circuits of .*edgewise and not .*x$/)]);
   const stages = [...search.stages, { name: "stopped", nodesBefore: 1, nodesAfter: 1 }];
-  const { notices } = await compared(x, circuits(temp("cut"), { a: [2, 10] }, { search: { ...search, stages } }));
+  const { notices, done } = await compared(x, circuits(temp("cut"), { a: [2, 10] }, { search: { ...search, stages } }));
   expect(notices).toEqual([expect.stringMatching(/search for a in .*cut was interrupted/)]);
+  expect(done.runs).toMatchObject([{}, { circuits: { a: { finished: false } } }]);
 });
 
 it("says that held-out losses are of different text", async () => {

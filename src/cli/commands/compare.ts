@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { findTasks } from "../../../tasks/index.ts";
 import { type ComparedPoint, type Comparison, compareModels } from "../../circuits/comparison.ts";
 import { ablationName, isSolved, unsolvedTasks } from "../../circuits/curves.ts";
+import type { Circuit } from "../../circuits/schema.ts";
 import { readReport } from "../../runs/open.ts";
 import { inputError } from "../../util/errors.ts";
 import { ensureWritableDir, pathExists } from "../../util/files.ts";
@@ -156,6 +157,11 @@ function checkAblations(entries: readonly ComparedEntry[], any: boolean, out: Ou
   return kinds;
 }
 
+/** Whether the search was not interrupted. */
+function isFinished({ search }: Circuit): boolean {
+  return search.stages.every((stage) => stage.name !== STOPPED);
+}
+
 /** Held-out losses stand side by side: says so where they are not of the same text. */
 function tellOtherText(models: readonly OpenedModel[], out: Output): void {
   const [first, ...others] = models.flatMap(({ place, run, facts }) =>
@@ -184,7 +190,7 @@ function tellUnequal(entries: readonly ComparedEntry[], { target }: Comparison, 
     );
   }
   for (const { name, task, circuit } of circuits) {
-    if (!circuit?.search.stages.some((stage) => stage.name === STOPPED)) continue;
+    if (!circuit || isFinished(circuit)) continue;
     out.notice(`the search for ${task} in ${name} was interrupted: its circuit is the best so far, not the smallest`);
   }
 }
@@ -219,7 +225,8 @@ function runFields({ circuits, ...facts }: ComparedEntry, curve: readonly Compar
         circuit
           ? {
               ...{ nodes: circuit.counts.nodes, edges: circuit.counts.edges },
-              ...{ target: circuit.target, taskLoss: circuit.taskLoss, solved: isSolved(circuit) },
+              ...{ target: circuit.target, taskLoss: circuit.taskLoss },
+              ...{ solved: isSolved(circuit), finished: isFinished(circuit) },
             }
           : null,
       ]),
@@ -234,16 +241,19 @@ function runFields({ circuits, ...facts }: ComparedEntry, curve: readonly Compar
 
 async function write(
   dir: string,
-  result: object,
+  result: { readonly ablations: Readonly<Record<string, readonly string[]>> },
   entries: readonly ComparedEntry[],
   { curves, tasks }: Comparison,
 ): Promise<string[]> {
   ensureWritableDir(dir);
   const json = path.join(dir, "compare.json");
   writeVersioned(json, COMPARISON_FORMAT, result);
+  const kinds = [...new Set(Object.values(result.ablations).flat())].join(" or ");
   const plotted = await writePlot(dir, {
     title: "Task loss against edges",
-    caption: [`smallest circuits; ${tasks.length === 1 ? tasks[0] : `geometric mean over ${tasks.length} tasks`}`],
+    caption: [
+      `smallest circuits under ${kinds} ablation; ${tasks.length === 1 ? tasks[0] : `geometric mean over ${tasks.length} tasks`}`,
+    ],
     series: entries.map(({ name }, i) => lossSeries(name, curves[i]!)),
     header: ["run", "target", "nodes", "edges", "ratio", "ratio_low", "ratio_high"],
     rows: entries.flatMap(({ name }, i) =>
