@@ -5,7 +5,7 @@ import { findTasks } from "../../tasks/index.ts";
 import { readCircuit } from "../circuits/file.ts";
 import type { Circuit } from "../circuits/schema.ts";
 import { circuitPath, runPaths } from "../runs/layout.ts";
-import { openRun } from "../runs/open.ts";
+import { occupant, openRun, type Run } from "../runs/open.ts";
 import { inputError } from "../util/errors.ts";
 import { onFile, pathExists } from "../util/files.ts";
 import { nearest } from "../util/nearest.ts";
@@ -19,12 +19,11 @@ export interface StoredCircuit {
   readonly circuit: Circuit;
 }
 
-/** Names of the tasks of which the run has a circuit, sorted. */
-function extractedTasks(run: string): string[] {
-  const { circuits } = runPaths(run);
+/** Names of the folders with a circuit in a folder of circuits, sorted: those of the tasks. */
+function extractedTasks(circuits: string): string[] {
   if (!pathExists(circuits)) return [];
   return onFile(circuits, "read", () => fs.readdirSync(circuits))
-    .filter((task) => pathExists(circuitPath(run, task, CIRCUIT)))
+    .filter((task) => pathExists(path.join(circuits, task, CIRCUIT)))
     .sort();
 }
 
@@ -40,12 +39,54 @@ function namesOf(typed: string): string[] {
   return findTasks(typed).map((task) => task.name);
 }
 
+/** The circuits of one model. */
+export interface CircuitCollection {
+  /** As it was typed. */
+  readonly place: string;
+  /** Undefined of circuits outside of a run. */
+  readonly run: Run | undefined;
+  /** By task; none in a run that has no circuit yet. */
+  readonly circuits: ReadonlyMap<string, Circuit>;
+}
+
+/** Opens a run, a folder of circuits as `circuit extract --out` makes it, or a single circuit. */
+export function openCollection(place: string): CircuitCollection {
+  const loose = looseCircuit(place);
+  const names = loose ? [] : extractedTasks(place);
+  const run = loose || names.length > 0 ? undefined : openAnyRun(place);
+  const folder = run?.paths.circuits ?? place;
+  const found = loose ? [loose.circuit] : (run ? extractedTasks(folder) : names).map((name) => read(folder, name));
+  const other = found.find(({ model }) => model.weightsHash !== found[0]!.model.weightsHash);
+  const circuits = new Map(found.map((circuit) => [circuit.task.name, circuit]));
+  if (other === undefined && circuits.size === found.length) return { place, run, circuits };
+  throw inputError(
+    "circuit-models",
+    other === undefined
+      ? `${place} has several circuits of one task`
+      : `${place} has circuits of different models: ${found[0]!.task.name} and ${other.task.name}`,
+    "Give a folder that holds the circuits of one model, as `circuit extract --out` writes them.",
+  );
+}
+
+function read(folder: string, task: string): Circuit {
+  return readCircuit(path.join(folder, task, CIRCUIT));
+}
+
+function openAnyRun(place: string): Run {
+  if (occupant(place) !== "other") return openRun(place);
+  throw inputError(
+    "circuit-missing",
+    `${place} is neither a run nor a folder of circuits`,
+    "Give a folder that `sparse train` has made, or one that `circuit extract --out` has written.",
+  );
+}
+
 /** The run's circuits: those of a task or group, or all of them. Throws an input error when one is not there. */
 export function openCircuits(run: string, typed: string | undefined): StoredCircuit[] {
   const loose = looseCircuit(run);
   if (loose) return [loose];
   openRun(run);
-  const there = extractedTasks(run);
+  const there = extractedTasks(runPaths(run).circuits);
   if (there.length === 0) {
     throw inputError("circuit-missing", `${run} has no circuit yet`, `Find it with \`circuit extract ${run}\`.`);
   }
@@ -60,7 +101,6 @@ export function openCircuits(run: string, typed: string | undefined): StoredCirc
     );
   }
   return wanted.map((task) => {
-    const file = circuitPath(run, task, CIRCUIT);
-    return { task, dir: circuitPath(run, task), circuit: readCircuit(file) };
+    return { task, dir: circuitPath(run, task), circuit: read(runPaths(run).circuits, task) };
   });
 }

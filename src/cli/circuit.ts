@@ -8,6 +8,7 @@ await runProgram({
   examples: [
     ["circuit extract runs/quotes", "find the circuit of the run's task"],
     ["circuit show runs/quotes", "its nodes and edges as a table"],
+    ["circuit compare runs/quotes runs/dense", "how many times more edges a dense model needs"],
     ["circuit export runs/quotes --format svg", "the figure for a paper"],
   ],
   commands: [
@@ -17,6 +18,11 @@ await runProgram({
       load: () => import("./commands/extract.ts"),
     },
     { name: "show", summary: "print nodes and edges of a circuit", load: () => import("./commands/show.ts") },
+    {
+      name: "compare",
+      summary: "edges of several models' circuits at equal task loss",
+      load: () => import("./commands/compare.ts"),
+    },
     { name: "export", summary: "write figures and tables of a circuit", load: () => import("./commands/export.ts") },
   ],
 });

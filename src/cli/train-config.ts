@@ -5,7 +5,7 @@
 import type { TaskLoss, TaskSpec } from "../data/task.ts";
 import { RUN_FORMAT } from "../runs/layout.ts";
 import { resolveTrainConfig, settingKeys, type TrainConfig, type TrainOverrides } from "../train/config.ts";
-import { PRESETS, type PresetName, presetOf } from "../train/presets.ts";
+import { DENSE, PRESETS, type PresetName, presetOf } from "../train/presets.ts";
 import { inputError } from "../util/errors.ts";
 import { readJsonObject } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
@@ -43,7 +43,16 @@ export async function trainSettings(flags: ConfigFlags): Promise<TrainSettings> 
     );
   }
   const source = await taskSource(task);
-  return { ...source, config: resolveTrainConfig([...taskSettings(source, flags.preset), ...own, top]) };
+  const given = [...own, top];
+  const layers = [...taskSettings(source, flags.preset), ...denseSettings(given), ...given];
+  return { ...source, config: resolveTrainConfig(layers) };
+}
+
+/** The rates of presets and defaults are for sparse weights: a dense model has its own, if the user gives none. */
+function denseSettings(given: readonly TrainOverrides[]): TrainOverrides[] {
+  const last = (key: "density" | "lr") =>
+    given.reduce<number | undefined>((found, { training }) => training?.[key] ?? found, undefined);
+  return last("lr") === undefined && (last("density") ?? 0) >= DENSE.from ? [{ training: { lr: DENSE.lr } }] : [];
 }
 
 /** What tasks ask for: the preset of their group if no other is named, and the corpus of the user's own. */

@@ -14,8 +14,10 @@ export interface Point {
   readonly high?: number;
 }
 
-interface Series {
+export interface Series {
   readonly name: string;
+  /** Drawn thicker than the others: what they sum up to. */
+  readonly heavy?: boolean;
   readonly points: readonly Point[];
 }
 
@@ -44,6 +46,8 @@ export interface Panel {
   readonly series: readonly Series[];
   /** Height of a dashed line, such as chance. */
   readonly level?: number;
+  /** Pixels. */
+  readonly size?: readonly [width: number, height: number];
 }
 
 export interface Figure {
@@ -53,12 +57,13 @@ export interface Figure {
   readonly panels: readonly Panel[];
 }
 
-const WIDTH = 270;
-const HEIGHT = 200;
+const SIZE = [270, 200] as const;
 /** Ratio of the ends of a logarithmic axis, at least. */
 const LEAST_SPAN = 8;
 /** Of an axis's label. */
 const LINE_CHARACTERS = 42;
+/** Of lines, pixels. */
+const [LIGHT, HEAVY] = [1.8, 3.6];
 const DASHES = [
   [1, 0],
   [6, 3],
@@ -72,13 +77,35 @@ export function lineSpec({ title, caption, panels }: Figure): TopLevelSpec {
   return {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     title: { text: title, subtitle: [...caption] },
-    hconcat: panels.map((panel) => panelSpec(panel, names)),
+    hconcat: panels.map((panel) => panelSpec(panel, names, legendColumns(names, panels))),
   } as TopLevelSpec;
 }
 
-function panelSpec({ title, x, y, top, series, level }: Panel, names: readonly string[]): object {
+/** Of a character in the legend, and of a symbol with the space around it; pixels. */
+const [CHARACTER, SYMBOL] = [7, 30];
+
+/** A legend of many names is a table as wide as the panels. */
+function legendColumns(names: readonly string[], panels: readonly Panel[]): { readonly columns?: number } {
+  const width = panels.reduce((sum, { size = SIZE }) => sum + size[0], 0);
+  const longest = Math.max(...names.map((name) => name.length));
+  const columns = Math.max(1, Math.floor(width / (CHARACTER * longest + SYMBOL)));
+  return columns < names.length ? { columns } : {};
+}
+
+function panelSpec(
+  { title, x, y, top, series, level, size = SIZE }: Panel,
+  names: readonly string[],
+  columns: object,
+): object {
   const values = series.flatMap(({ name, points }) => points.map((point) => ({ series: name, ...point })));
-  const legend = { title: null, orient: "bottom", direction: "horizontal", symbolSize: 70, symbolStrokeWidth: 0 };
+  const legend = {
+    title: null,
+    orient: "bottom",
+    direction: "horizontal",
+    symbolSize: 70,
+    symbolStrokeWidth: 0,
+    ...columns,
+  };
   const by = (range?: object) => ({ field: "series", type: "nominal", scale: { domain: names, ...range }, legend });
   const color = by();
   const bottom = { field: "x", ...placed(x), title: wrap(x.label), axis: axisOf(x) };
@@ -88,9 +115,11 @@ function panelSpec({ title, x, y, top, series, level }: Panel, names: readonly s
   const upright = placed(y.log ? { domain: logDomain(heights), ...y } : y, true);
   const up = (field: string) => ({ field, ...upright, title: y.label, axis: axisOf(y) });
   const dashes = names.map((_, i) => DASHES[i % DASHES.length]!);
+  const heavy = series.flatMap(({ name, heavy }) => (heavy ? [name] : []));
+  const strokeWidth = { condition: { test: { field: "series", oneOf: heavy }, value: HEAVY }, value: LIGHT };
   const lines = {
-    mark: { type: "line", strokeWidth: 1.8 },
-    encoding: { x: bottom, y: up("y"), color, strokeDash: by({ range: dashes }) },
+    mark: { type: "line" },
+    encoding: { x: bottom, y: up("y"), color, strokeDash: by({ range: dashes }), strokeWidth },
   };
   const bands = {
     mark: { type: "area", opacity: 0.18 },
@@ -119,8 +148,8 @@ function panelSpec({ title, x, y, top, series, level }: Panel, names: readonly s
   };
   return {
     title: { text: title, fontSize: 12, offset: 6 },
-    width: WIDTH,
-    height: HEIGHT,
+    width: size[0],
+    height: size[1],
     data: { values },
     layer: [
       lines,

@@ -16,6 +16,7 @@ export const RUN_FORMAT: Format = { format: "sparse-circuits/run", version: 1 };
 export const ENV_FORMAT: Format = { format: "sparse-circuits/env", version: 1 };
 export const REPORT_FORMAT: Format = { format: "sparse-circuits/report", version: 1 };
 export const PROBE_FORMAT: Format = { format: "sparse-circuits/probe", version: 1 };
+export const CURVES_FORMAT: Format = { format: "sparse-circuits/curves", version: 1 };
 export const CHECKPOINT_FORMAT: Format = { format: "sparse-circuits/checkpoint", version: 1 };
 
 export interface RunPaths {

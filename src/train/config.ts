@@ -97,6 +97,8 @@ const optimizerSchema = z.strictObject({
   sparseBiases: z.boolean(),
   /** Steps from one gradient of all entries to the next; 1 is exact (train/step.ts). */
   denseGradEvery: count,
+  /** Held-out loss, nats, at which training ends before its last step, once annealing is over; null: never. */
+  matchLoss: positive.nullable(),
 });
 
 const loggingSchema = z.strictObject({
@@ -194,6 +196,7 @@ export const TRAIN_DEFAULTS: TrainConfig = {
     clipRms: 1,
     sparseBiases: true,
     denseGradEvery: 1,
+    matchLoss: null,
   },
   logging: { every: 10, evalEvery: null, checkpointEvery: 500, evalTokens: 16_384, evalPairs: null },
 };

@@ -6,6 +6,9 @@ import type { TrainOverrides } from "./config.ts";
 const width = 128;
 const sparsity = { density: 1 / 64, lr: 4e-2 } as const;
 
+/** Densities from which the rate of a dense model is the better one, and that rate. */
+export const DENSE = { from: 1 / 2, lr: 3e-3 } as const;
+
 /** For decisions that depend on where in the line or block a token stands. */
 function ordered(profile: string, steps: number): TrainOverrides {
   return {

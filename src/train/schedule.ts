@@ -28,6 +28,11 @@ export function densityAt(s: Schedule, i: number): number {
   return s.anneal === "linear" ? 1 + (s.density - 1) * t : s.density ** t;
 }
 
+/** Whether the weights are as sparse after step i as they will be. */
+export function isAnnealed(s: Schedule, i: number): boolean {
+  return s.density === 1 || i >= s.annealEnd * s.steps;
+}
+
 /** "Sharkfin": a short warmup, then linear decay to 0, scaled by the density. */
 export function lrAt(s: Schedule, i: number): number {
   const warm = Math.floor(s.warmupFrac * s.steps);

@@ -26,6 +26,7 @@ import { assert, goalError } from "../util/errors.ts";
 import { grammarOf, modelOf, stepConfigOf, type TrainConfig } from "./config.ts";
 import { checkSame, type PrepareOptions, realCorpus } from "./corpora.ts";
 import { inputsAndTargets, type PairMetrics, pairMetrics, type TextMetrics, textMetrics } from "./evaluate.ts";
+import { isAnnealed } from "./schedule.ts";
 import {
   activationStatistics,
   deadNeurons,
@@ -38,16 +39,19 @@ import { Stepper, type StepperState, type StepResult } from "./step.ts";
 /** Text is sampled in multiples of as many sequences, and the statistics of activations are over so many. */
 const SAMPLE_ROWS = 16;
 
-/** When a run is evaluated, and on how many validation pairs of each task. */
+/** When a run is evaluated, on how many validation pairs of each task, and on how many tokens of held-out text. */
 export interface EvaluationPlan {
   readonly every: number;
   readonly pairs: number;
+  readonly tokens: number;
 }
 
 /** Evaluations of a run without a say in it. */
 const EVALUATIONS = 40;
 /** Tokens that an evaluation may read for each token trained on since the last one; reading costs a quarter or less. */
 const READ_SHARE = 0.3;
+/** Corpus tokens of the final held-out loss. */
+const REPORT_TOKENS = 65_536;
 /** Of a usual prompt. */
 const PROMPT_TOKENS = 48;
 
@@ -57,7 +61,9 @@ export function evaluationPlan({ training, model, logging }: TrainConfig, tasks:
   const trained = every * training.batch * model.contextLength;
   const fitting = (READ_SHARE * trained - logging.evalTokens) / (2 * PROMPT_TOKENS * tasks);
   const pairs = 2 ** Math.floor(Math.log2(Math.min(128, Math.max(16, fitting))));
-  return { every, pairs: logging.evalPairs ?? pairs };
+  // A loss to match is that of a final report: only on its text is it the same measure.
+  const tokens = training.matchLoss === null ? logging.evalTokens : REPORT_TOKENS;
+  return { every, pairs: logging.evalPairs ?? pairs, tokens };
 }
 
 /** Tokens of a pass over prompts, at most: half those of a step, which keeps its memory meanwhile. */
@@ -190,6 +196,8 @@ export interface TrainReport {
   readonly deadNeurons: readonly number[];
   readonly sites: readonly SiteStatistics[];
   readonly droppedDocuments: number;
+  /** Of a run with a loss to match: whether `valLoss` came down to it, and after how many steps the run ended. */
+  readonly matchLoss?: { readonly loss: number; readonly reached: boolean; readonly step: number };
 }
 
 interface EndEvent {
@@ -205,9 +213,6 @@ export interface ResumePoint {
   readonly cursor: CorpusCursor;
   readonly stepper?: StepperState;
 }
-
-/** Corpus tokens of the final held-out loss. */
-const REPORT_TOKENS = 65_536;
 
 /** Lets timers, signals and output through between two steps. */
 function breathe(): Promise<void> {
@@ -235,7 +240,10 @@ export async function* train(
     return { event: "checkpoint", step, cursor: stream.cursor(), ...(state && { stepper: state }) };
   };
   const evaluation = new Evaluation(model, data);
-  for (let i = resume?.step ?? 0; i < steps; i++) {
+  let done = resume?.step ?? 0;
+  // An unbroken run would have evaluated, and perhaps ended, before the checkpoint that this one goes on from.
+  let matched = evaluation.mayEndAfter(done) && evaluation.matches(evaluation.run(done));
+  for (let i = done; i < steps && !matched; i++) {
     await breathe();
     if (signal?.aborted) {
       yield checkpoint(i);
@@ -251,13 +259,18 @@ export async function* train(
       );
     }
     const step = i + 1;
+    done = step;
     yield { event: "step", step, steps, tokens: step * batch * contextLength, ...result };
-    if (step % evaluation.plan.every === 0 && step < steps) yield evaluation.run(step);
-    if (step % config.logging.checkpointEvery === 0 || step === steps) {
+    if (step % evaluation.plan.every === 0 && step < steps) {
+      const event = evaluation.run(step);
+      yield event;
+      matched = evaluation.mayEndAfter(step) && evaluation.matches(event);
+    }
+    if (step % config.logging.checkpointEvery === 0 || step === steps || matched) {
       yield checkpoint(step);
     }
   }
-  yield { event: "end", report: report(model, data, stream.droppedDocuments) };
+  yield { event: "end", report: report(model, data, { step: done, droppedDocuments: stream.droppedDocuments }) };
 }
 
 /** On held-out text, made once, and validation pairs, which their source remembers. */
@@ -276,7 +289,7 @@ class Evaluation {
   run(step: number): EvalEvent {
     const { model, data } = this;
     const { config, tokenizer } = data;
-    this.text ??= data.sample("val", config.logging.evalTokens, { marks: true });
+    this.text ??= data.sample("val", this.plan.tokens, { marks: true });
     const most = promptTokens(config);
     const tasks = data.tasks.map((task) => {
       const source = data.pairs(task);
@@ -286,10 +299,26 @@ class Evaluation {
     const { loss: valLoss, decisions } = textMetrics(model, this.text, config.training.batch);
     return { event: "eval", step, valLoss, tasks: Object.fromEntries(tasks), decisions };
   }
+
+  /** Whether an evaluation after so many steps can end a run that has a loss to match: not before it is sparse. */
+  mayEndAfter(step: number): boolean {
+    const { training } = this.data.config;
+    const due = step > 0 && step < training.steps && step % this.plan.every === 0;
+    return training.matchLoss !== null && due && isAnnealed(training, step - 1);
+  }
+
+  matches({ valLoss }: EvalEvent): boolean {
+    const { matchLoss } = this.data.config.training;
+    return matchLoss !== null && valLoss <= matchLoss;
+  }
 }
 
 /** The final report: held-out loss, every task on its test split, sparsity. */
-function report(model: Model, data: TrainingData, droppedDocuments: number): TrainReport {
+function report(
+  model: Model,
+  data: TrainingData,
+  { step, droppedDocuments }: { readonly step: number; readonly droppedDocuments: number },
+): TrainReport {
   const tasks = data.tasks.map((task) => {
     const source = data.pairs(task);
     const pairs = source.pairs("test", source.size("test"));
@@ -297,7 +326,7 @@ function report(model: Model, data: TrainingData, droppedDocuments: number): Tra
     return [task.name, pairMetrics(model, pairs, data.tokenizer, options)] as const;
   });
   const text = data.sample("val", REPORT_TOKENS, { marks: true });
-  const { batch } = data.config.training;
+  const { batch, matchLoss: loss } = data.config.training;
   const { loss: valLoss, decisions } = textMetrics(model, text, batch);
   return {
     valLoss,
@@ -307,6 +336,7 @@ function report(model: Model, data: TrainingData, droppedDocuments: number): Tra
     deadNeurons: deadNeurons(model),
     sites: activationStatistics(model, { ...text, rows: Math.min(text.rows, SAMPLE_ROWS) }, batch),
     droppedDocuments,
+    ...(loss !== null && { matchLoss: { loss, reached: valLoss <= loss, step } }),
   };
 }
 

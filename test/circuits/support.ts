@@ -152,6 +152,16 @@ export function exampleCircuit(): Circuit {
   };
 }
 
+/** The planted circuit with a curve: edges at each target. */
+export function withCurve(edges: Readonly<Record<number, number>>, over: Partial<Circuit> = {}): Circuit {
+  const points = Object.entries(edges).sort(([a], [b]) => Number(b) - Number(a));
+  const curve = points.map(([text, n]) => {
+    const target = Number(text);
+    return { target, nodes: n + 1, edges: n, taskLoss: { train: target / 2, val: target, test: target } };
+  });
+  return { ...exampleCircuit(), curve, ...over };
+}
+
 /** A circuit without nodes. */
 export function emptyCircuit(): Circuit {
   return {

@@ -6,7 +6,7 @@ import { ReferenceEngine } from "../../src/engine/reference.ts";
 import { Model } from "../../src/model/model.ts";
 import { initParams } from "../../src/model/names.ts";
 import { modelOf, resolveTrainConfig, settingKeys, stepConfigOf, TRAIN_DEFAULTS } from "../../src/train/config.ts";
-import { densityAt, lrAt, type Schedule } from "../../src/train/schedule.ts";
+import { densityAt, isAnnealed, lrAt, type Schedule } from "../../src/train/schedule.ts";
 import { Stepper } from "../../src/train/step.ts";
 import { SparseError } from "../../src/util/errors.ts";
 
@@ -95,6 +95,19 @@ describe("schedules", () => {
           before = d;
         }
         return Math.abs(densityAt(s, s.steps) - s.density) < 1e-12;
+      }),
+      { seed: 2, numRuns: 50 },
+    );
+  });
+
+  it("are annealed from the step on that has the last density", () => {
+    fc.assert(
+      fc.property(schedules, (s: Schedule) => {
+        for (let i = 0; i < s.steps; i++) {
+          const above = densityAt(s, i) - s.density;
+          if (isAnnealed(s, i)) expect(above).toBeCloseTo(0, 12);
+          else if (s.density < 0.9) expect(above).toBeGreaterThan(0);
+        }
       }),
       { seed: 2, numRuns: 50 },
     );

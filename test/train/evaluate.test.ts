@@ -129,9 +129,14 @@ describe("evaluations of a run", () => {
     [30_000, 20, { every: 800, pairs: 64 }],
   ])("%i steps of %i tasks", (steps, count, plan) => {
     const long = resolveTrainConfig([{ training: { steps } }]);
-    expect(evaluationPlan(long, count)).toEqual(plan);
+    expect(evaluationPlan(long, count)).toEqual({ ...plan, tokens: 16_384 });
     const asked = resolveTrainConfig([{ training: { steps }, logging: { evalEvery: 7, evalPairs: 5 } }]);
-    expect(evaluationPlan(asked, count)).toEqual({ every: 7, pairs: 5 });
+    expect(evaluationPlan(asked, count)).toEqual({ every: 7, pairs: 5, tokens: 16_384 });
+  });
+
+  it("read the text of the final report when there is a loss to match", () => {
+    const matching = resolveTrainConfig([{ training: { matchLoss: 2.5 }, logging: { evalTokens: 1024 } }]);
+    expect(evaluationPlan(matching, 1).tokens).toBe(65_536);
   });
 });
 

@@ -15,7 +15,7 @@ export interface CircuitCsv {
 
 export function circuitCsv(circuit: Circuit): CircuitCsv {
   return {
-    nodes: table(
+    nodes: csvTable(
       ["id", "layer", "site", "channel", "head", "mean_activation", "importance", "label", "driving_tokens"],
       circuit.nodes.map((n) => [
         n.id,
@@ -30,15 +30,15 @@ export function circuitCsv(circuit: Circuit): CircuitCsv {
         n.reads === undefined ? undefined : JSON.stringify(n.reads.map((r) => [r.tokenText, roundFloat(r.value)])),
       ]),
     ),
-    edges: table(
+    edges: csvTable(
       ["source", "target", "weight", "matrix"],
       circuit.edges.map((e) => [e.source, e.target, e.weight, e.matrix]),
     ),
-    links: table(
+    links: csvTable(
       ["kind", "source", "target"],
       circuit.links.map((l) => [l.kind, l.source, l.target]),
     ),
-    tokens: table(
+    tokens: csvTable(
       ["kind", "token", "text", "channel", "weight", "answer"],
       [
         ...circuit.embedding.map((e) => ["embedding", e.token, e.tokenText, e.channel, e.weight, undefined]),
@@ -48,7 +48,8 @@ export function circuitCsv(circuit: Circuit): CircuitCsv {
   };
 }
 
-function table(header: readonly string[], rows: readonly (readonly Field[])[]): string {
+/** A header line and rows as CSV. */
+export function csvTable(header: readonly string[], rows: readonly (readonly Field[])[]): string {
   return [header, ...rows].map((row) => `${row.map(field).join(",")}\r\n`).join("");
 }
 

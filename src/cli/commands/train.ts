@@ -23,7 +23,7 @@ import {
 import { makeTokenizer } from "../../train/corpora.ts";
 import { isLearned, LEARNED_LOSS, promptShape } from "../../train/evaluate.ts";
 import { trainingMemory } from "../../train/memory.ts";
-import { PRESET_NAMES } from "../../train/presets.ts";
+import { DENSE, PRESET_NAMES } from "../../train/presets.ts";
 import { DENSE_ABOVE } from "../../train/step.ts";
 import {
   type EvalEvent,
@@ -43,11 +43,12 @@ import { ensureWritableDir, pathExists, readText } from "../../util/files.ts";
 import { CORPUS_HELP, corpusText, documentOptions, mixOptions, readingProgress } from "../corpus-options.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
+import { LossToMatch } from "../match-loss.ts";
 import { checkMemory, PROBED_PAIRS } from "../memory.ts";
 import { collect, joined, jsonOption, oneOf, realNumber, taskLossOption, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
-import { fraction, nats, plural } from "../render.ts";
+import { count, fraction, nats, plural } from "../render.ts";
 import { TASK_HELP, tasksOf } from "../task-source.ts";
 import { type ConfigFlags, type TrainSettings, trainSettings } from "../train-config.ts";
 import { headText, mean, Pace, profileText, reportText, TrainLog } from "../train-log.ts";
@@ -58,6 +59,7 @@ interface Flags extends ConfigFlags, EngineFlags {
   readonly force?: boolean;
   readonly resume?: string;
   readonly profile?: boolean;
+  readonly matchLoss?: string;
 }
 
 export function register(command: Command, out: Output): void {
@@ -86,7 +88,8 @@ export function register(command: Command, out: Output): void {
     .addOption(
       new Option(
         "--density <x>",
-        `fraction of weights that stay, such as 1/64 (default: the task's, else ${fraction(training.density)})`,
+        `fraction of weights that stay, such as 1/64 (default: the task's, else ${fraction(training.density)}); ` +
+          `from ${fraction(DENSE.from)} on training.lr is ${DENSE.lr} unless it is given`,
       ).argParser(realNumber("--density")),
     )
     .addOption(
@@ -94,6 +97,13 @@ export function register(command: Command, out: Output): void {
         "--dense-grad-every <n>",
         `gradients of all weights every n steps, between them of nonzero ones alone: faster, an approximation (default: ${training.denseGradEvery}, exact)`,
       ).argParser(wholeNumber("--dense-grad-every", 1)),
+    )
+    .addOption(
+      new Option(
+        "--match-loss <run>",
+        "end at the first evaluation whose held-out loss is at most that of a run of the same text; it ends at once, " +
+          "whatever the learning rate is there, and not before annealing is over (how close: --set logging.evalEvery=20)",
+      ),
     )
     .addOption(new Option("--config <file>", "settings as JSON, nested like the config.json of a run"))
     .addOption(new Option("--set <key=value>", "one setting; may be given several times").argParser(collect));
@@ -109,7 +119,7 @@ export function register(command: Command, out: Output): void {
     .addOption(
       new Option("--resume <dir>", "continue an unfinished run, exactly as if it had not stopped").conflicts([
         ...["task", "taskLoss", "preset", "corpus", "mix", "tokenizer", "textField", "separator"],
-        ...["out", "config", "set", "seed", "steps", "density", "denseGradEvery", "force"],
+        ...["out", "config", "set", "seed", "steps", "density", "denseGradEvery", "matchLoss", "force"],
       ]),
     )
     .addHelpText("after", `${EXAMPLES}\n\n${settingsHelp()}`)
@@ -119,6 +129,7 @@ export function register(command: Command, out: Output): void {
 const EXAMPLES = examplesText([
   ["sparse train --task quotes", "into runs/quotes, with the task's preset"],
   ["sparse train --task quotes --density 1/16 --out runs/denser", "more weights"],
+  ["sparse train --task quotes --density 1 --match-loss runs/quotes --out runs/dense", "its dense peer"],
   ["sparse train --task quotes --set model.layers=1 --set model.width=64", "a smaller model"],
   ["sparse train --task ./my-task.ts", "a task of your own, into runs/<its name>"],
   ["sparse train --task quotes --corpus ~/code --mix procedural=0.3", "on the Python files of a folder"],
@@ -146,7 +157,9 @@ interface Job extends TrainSettings {
 async function run(flags: Flags, out: Output): Promise<void> {
   const started = performance.now();
   const resumed = flags.resume === undefined ? undefined : openRun(flags.resume, { allowUnfinished: true });
-  const settings = resumed === undefined ? await trainSettings(flags) : await storedSettings(resumed);
+  const match = flags.matchLoss === undefined ? undefined : new LossToMatch(flags.matchLoss);
+  const given = resumed === undefined ? await trainSettings(flags) : await storedSettings(resumed);
+  const settings = match?.applyTo(given) ?? given;
   const dir =
     flags.resume ??
     flags.out ??
@@ -159,6 +172,7 @@ async function run(flags: Flags, out: Output): Promise<void> {
     const engine = profiler?.engine ?? opened;
     try {
       const data = await openData(settings, resumed, out, signal);
+      match?.check(data);
       const job: Job = { ...settings, dir, data, engine, profiler, out, started };
       if (settings.file) for (const task of settings.tasks) checkTask(data.pairs(task));
       tellGivenPairs(job);
@@ -392,6 +406,7 @@ function finish(
   out.line();
   const { seconds, evalSeconds } = time;
   out.line(`Trained in ${seconds.toFixed(1)} s (${evalSeconds.toFixed(1)} s of it in evaluations) into ${dir}`);
+  tellMatch(job, report);
   if (failure === undefined) out.line(`Next: ${out.style.bold(`circuit extract ${dir}`)}`);
   out.done(
     {
@@ -402,6 +417,7 @@ function finish(
         Object.entries(report.tasks).map(([name, s]) => [name, { ...s, learned: isLearned(s) }]),
       ),
       valLoss: report.valLoss,
+      ...(report.matchLoss && { matchLoss: report.matchLoss }),
       density,
       l0,
       ...time,
@@ -414,16 +430,33 @@ function finish(
   );
 }
 
+/** Whether a run with a loss to match came down to it. */
+function tellMatch({ config, out }: Job, { valLoss, matchLoss }: TrainReport): void {
+  if (matchLoss === undefined) return;
+  const { loss, reached, step } = matchLoss;
+  const { steps } = config.training;
+  if (reached) out.line(`The held-out loss matches ${nats(loss)} after ${count(step)} of ${plural(steps, "step")}`);
+  else {
+    out.notice(
+      `the held-out loss ${nats(valLoss)} did not come down to ${nats(loss)} in ${plural(steps, "step")}: ` +
+        "try more steps, or another training.lr",
+    );
+  }
+}
+
 /** The goal that was missed, if one was, and what to try. */
 function notLearned({ dir, config }: Job, report: TrainReport): SparseError | undefined {
   const missed = Object.entries(report.tasks).filter(([, scores]) => !isLearned(scores));
   if (missed.length === 0) return undefined;
   const names = missed.map(([name, { taskLoss }]) => `${name} (test task loss ${nats(taskLoss)})`);
   const { steps, density } = config.training;
+  const longer = report.matchLoss?.reached
+    ? "training to the end (without --match-loss)"
+    : `more steps (--steps ${2 * steps})`;
   const denser = density < 1 ? ` or a higher density (--density ${fraction(Math.min(1, 4 * density))})` : "";
   return goalError(
     "not-learned",
     `not learned: ${names.join(", ")}; a task is learned below ${LEARNED_LOSS}. The run is complete in ${dir}`,
-    `Try more steps (--steps ${2 * steps})${denser}, with --force or another --out.`,
+    `Try ${longer}${denser}, with --force or another --out.`,
   );
 }
