@@ -53,7 +53,7 @@ function blocks(config: ModelConfig, layer: number): Block[] {
 }
 
 /** A matrix by name, with its size checked. */
-export function matrixOf(params: Params, name: string, rows: number, columns: number): Float32Array {
+function matrixOf(params: Params, name: string, rows: number, columns: number): Float32Array {
   const values = params.get(name);
   assert(values !== undefined, `parameter ${name} is missing`);
   const size = rows * columns;

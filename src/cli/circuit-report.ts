@@ -3,6 +3,7 @@ import type { Circuit } from "../circuits/schema.ts";
 import type { Size } from "../prune/candidate.ts";
 import type { Extraction, ExtractProgress, PairSplit } from "../prune/extract.ts";
 import type { SparseError } from "../util/errors.ts";
+import { geometricMean } from "../util/statistics.ts";
 import type { Output } from "./output.ts";
 import { clock, count, nats, percent, plural, table } from "./render.ts";
 
@@ -176,11 +177,10 @@ export function printOutcome({ task, circuit, seeds, seconds, path }: Outcome, s
   out.line(`  next: ${show}`);
 }
 
-/** Geometric mean of the edges over tasks; null when a task is not solved, or has no edges. */
+/** Geometric mean of the edges over tasks; null when a task is not solved. */
 function meanEdges(outcomes: readonly Outcome[]): number | null {
-  const logs = outcomes.map((o) => (reached(o) ? Math.log(o.circuit!.counts.edges) : Number.NaN));
-  const mean = Math.exp(logs.reduce((sum, x) => sum + x, 0) / logs.length);
-  return Number.isFinite(mean) ? mean : null;
+  const edges = outcomes.flatMap((o) => (reached(o) ? [o.circuit!.counts.edges] : []));
+  return edges.length < outcomes.length ? null : geometricMean(edges);
 }
 
 /** Prints all tasks of a run, and its interpretability: the geometric mean of edges (Gao et al. 2025, 2). */

@@ -8,10 +8,11 @@ import { ABLATIONS, type AblationKind } from "../../prune/ablation.ts";
 import { measureAblation } from "../../prune/means.ts";
 import { extractionMemory } from "../../prune/memory.ts";
 import { CHUNK_ROWS } from "../../prune/pair-scores.ts";
-import { circuitPath } from "../../runs/layout.ts";
+import { circuitPath, runPaths } from "../../runs/layout.ts";
 import { inputError, interruptError, type SparseError } from "../../util/errors.ts";
 import { ensureWritableDir, pathExists } from "../../util/files.ts";
 import { doneFields, type Outcome, outcomeFields, printSummary } from "../circuit-report.ts";
+import { writeCurves } from "../curve-files.ts";
 import { describeEngine, type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { extractInParallel } from "../extract-parallel.ts";
 import { CHUNK_TOKENS, type ExtractableTask, type ExtractSource, pairsSource, runSource } from "../extract-source.ts";
@@ -105,7 +106,7 @@ async function extract(dir: string, flags: ExtractFlags, out: Output, signal: Ab
             signal,
           })
         : await extractInTurn(dir, source, places, flags, out, signal);
-    finish(outcomes, { dir, flags, out, signal, seconds: (performance.now() - started) / 1000 });
+    await finish(outcomes, { dir, flags, out, signal, seconds: (performance.now() - started) / 1000 });
   } finally {
     for (const place of places) place.leave();
   }
@@ -163,16 +164,19 @@ async function extractInTurn(
   return outcomes;
 }
 
-function finish(
-  outcomes: readonly Outcome[],
-  {
-    dir,
-    out,
-    signal,
-    seconds,
-  }: { dir: string; flags: ExtractFlags; out: Output; signal: AbortSignal; seconds: number },
-): void {
-  if (outcomes.length > 1) printSummary(outcomes, out);
+interface Finished {
+  readonly dir: string;
+  readonly flags: ExtractFlags;
+  readonly out: Output;
+  readonly signal: AbortSignal;
+  readonly seconds: number;
+}
+
+async function finish(outcomes: readonly Outcome[], { dir, flags, out, signal, seconds }: Finished): Promise<void> {
+  if (outcomes.length > 1) {
+    printSummary(outcomes, out);
+    if (flags.curve) await writeCurves(flags.out ?? runPaths(dir).circuits, outcomes, out);
+  }
   const failures = outcomes.flatMap((outcome) => outcome.failure ?? []);
   if (signal.aborted) failures.push(interrupted(outcomes));
   const last = failures.pop();
