@@ -3,7 +3,7 @@
  *
  * Noise-free, nothing but the circuit reaches the answers: distractors read anything, planted channels too, but write only
  * to residual channels that neither the circuit nor the unembedding of an answer reads, and no query of theirs meets a key
- * in a head of the circuit. (The norm they do reach, by about 0.1%: plant.ts.) What makes it noisy is in noise.ts.
+ * in a head of the circuit. (The norm they do reach, by about 0.01%: plant.ts.) What makes it noisy is in noise.ts.
  */
 import { LM_HEAD, WTE } from "../../src/model/names.ts";
 import type { Site } from "../../src/model/sites.ts";

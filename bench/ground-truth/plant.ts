@@ -5,7 +5,7 @@
  * Norms. RMSNorm joins all channels: what distractors write changes the scale of what the circuit reads. So one residual
  * channel, the anchor, holds ANCHOR at every token and is never written to, and the other channels have ANCHOR / sqrt(D)
  * as norm weight. A read of value x is then x / sqrt(1 + (sum of squares of the others) / ANCHOR^2), that is x to about
- * 0.1%: planted weights can be chosen as if there were no norm, and distractors reach the circuit through it by no more.
+ * 0.01%: planted weights can be chosen as if there were no norm, and distractors reach the circuit through it by no more.
  */
 import { checkModelConfig, type ModelConfig } from "../../src/model/config.ts";
 import { LM_HEAD, LOGITS_BIAS, paramSpecs, shapeSize, WTE } from "../../src/model/names.ts";
@@ -17,9 +17,11 @@ import type { Rng } from "../../src/util/rng.ts";
 export const LAYERS = 2;
 /** Tokens of a prompt. */
 export const LENGTH = 16;
-const HEAD_WIDTH = 8;
+export const HEAD_WIDTH = 8;
+/** Channels that leave distractors as many as the largest circuit takes. */
+export const LEAST_WIDTH = 32;
 const VOCABULARY = 48;
-const ANCHOR = 1024;
+const ANCHOR = 4096;
 /** Attention logit by which a key that matches stands above the others: it gets 99% of the attention. */
 const MATCH = 7;
 /** Logit of an answer whose channels hold its code, and of one whose channels hold the opposite. */
