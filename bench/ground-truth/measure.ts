@@ -3,8 +3,9 @@ import type { Engine } from "../../src/engine/engine.ts";
 import { createEngine } from "../../src/engine/select.ts";
 import { indices } from "../../src/prune/kept.ts";
 import { type CaseOptions, type GroundTruth, generate, meansOf } from "./generate.ts";
-import { ablatedTask, FINDERS, type Finding, type Method } from "./methods.ts";
+import { ablatedTask, FINDERS, type Method } from "./methods.ts";
 import { auroc, overlap } from "./metrics.ts";
+import type { Finding } from "./problem.ts";
 import type { Shape } from "./shapes.ts";
 
 /** Task loss to reach, nats. */
@@ -75,9 +76,7 @@ async function measureMethod(
   const seconds = (performance.now() - started) / 1000;
   const planted = { plantedNodes: indices(truth.nodes).length, plantedEdges: truth.edges.length };
   const measured = found ? compared(truth, found) : NOTHING;
-  const testLoss = found
-    ? ablatedTask({ model, means }).evaluator(truth.pairs.test).score(found.kept, found.removed).loss
-    : null;
+  const testLoss = found ? ablatedTask({ model, means }).evaluator(truth.pairs.test).score(found.kept).loss : null;
   const plantedOrSmaller =
     measured.nodes !== null && measured.nodes <= planted.plantedNodes && measured.edges! <= planted.plantedEdges;
   return { ...options, method, ...planted, ...measured, testLoss, plantedOrSmaller, seconds };
@@ -94,12 +93,12 @@ const NOTHING = {
   edgeAuroc: null,
 };
 
-function compared({ wiring, ...truth }: GroundTruth, { kept, removed, scores }: Finding) {
-  const [nodes, edges] = [indices(kept), wiring.edgesOf(kept, removed)];
+function compared({ wiring, ...truth }: GroundTruth, { kept, scores }: Finding) {
+  const [nodes, edges] = [indices(kept), wiring.edgesOf(kept)];
   const [ofNodes, ofEdges] = [overlap(nodes, indices(truth.nodes)), overlap(edges, truth.edges)];
   const planted = new Set(truth.edges);
   const edgeScores = Float64Array.from(wiring.sources, (source, e) =>
-    removed?.has(e) ? 0 : Math.min(scores[source]!, scores[wiring.targets[e]!]!),
+    Math.min(scores[source]!, scores[wiring.targets[e]!]!),
   );
   return {
     nodes: nodes.length,

@@ -9,34 +9,12 @@
  *
  * The last three drop the nodes without a path and see the training pairs alone.
  */
-import type { Model } from "../../src/model/model.ts";
 import { AblatedTask } from "../../src/prune/ablated-task.ts";
 import { attributionOrders } from "../../src/prune/attribution.ts";
-import type { RemovedEdges } from "../../src/prune/evaluator.ts";
 import { bisectSize, descending, LearnedMasks, PAPER_MASKS, topNodes } from "../../src/prune/learned-masks.ts";
 import { Rng } from "../../src/util/rng.ts";
-import type { GroundTruth } from "./generate.ts";
+import { ablationOf, type Finding, type Problem } from "./problem.ts";
 import { prune } from "./pruner.ts";
-
-export interface Problem {
-  readonly truth: GroundTruth;
-  readonly model: Model;
-  readonly means: Float32Array;
-  /** Task loss to reach, nats. */
-  readonly target: number;
-  readonly seed: number;
-  /** Steps of learned masks. */
-  readonly maskSteps: number;
-}
-
-export interface Finding {
-  /** One byte a node, flat site order. */
-  readonly kept: Uint8Array;
-  /** Edges between kept nodes that are not part of it. */
-  readonly removed?: RemovedEdges | undefined;
-  /** One a node, flat site order; highest for what belongs to the circuit most. */
-  readonly scores: Float64Array;
-}
 
 export const METHODS = ["pruner", "attribution", "paper", "random"] as const;
 export type Method = (typeof METHODS)[number];
@@ -71,8 +49,8 @@ export const FINDERS: Record<Method, (problem: Problem) => Promise<Finding | und
   },
 };
 
-export function ablatedTask({ model, means }: Pick<Problem, "model" | "means">): AblatedTask {
-  return new AblatedTask(model, { kind: "mean", draws: [means], frozenNorm: false });
+export function ablatedTask(problem: Pick<Problem, "model" | "means">): AblatedTask {
+  return new AblatedTask(problem.model, ablationOf(problem));
 }
 
 /** The first k of a grid to meet the target, then bisection between it and the one before. */
