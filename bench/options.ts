@@ -35,7 +35,7 @@ npm run bench -- <command> [options]
   --shape copy,...      of ground-truth: copy, binding, counting, and, xor (default: all)
   --width 32,...        of ground-truth: residual channels of the models (default: 32,64,128)
   --noise 0,...         of ground-truth: what distractors write into planted channels, where codes are +-1 (default: 0,0.1)
-  --seeds N             of ground-truth: models of each kind (default: 2)
+  --seeds N             of ground-truth: models of each kind (default: 1)
   --method pruner,...   of ground-truth: pruner, attribution, paper, random (default: all)
   --mask-steps N        of ground-truth: steps of the paper's learned masks (default: 300)
   --no-peer             our side alone
@@ -206,7 +206,7 @@ export function parseOptions(args: readonly string[], available: number): Option
     shapes: list(text("shape"), SHAPES, (name) => oneOf("shape", name, SHAPES)),
     widths: list(text("width"), [32, 64, 128], modelWidth),
     noises: list(text("noise"), [0, 0.1], noise),
-    seeds: wholeNumber("seeds", text("seeds"), 2, 1),
+    seeds: wholeNumber("seeds", text("seeds"), 1, 1),
     methods: list(text("method"), METHODS, (name) => oneOf("method", name, METHODS)),
     maskSteps: wholeNumber("mask-steps", text("mask-steps"), 300, 1),
     peer: values["no-peer"] !== true,

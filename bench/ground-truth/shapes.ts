@@ -7,7 +7,7 @@ import type { Rng } from "../../src/util/rng.ts";
 import { type Channels, LAYERS, LENGTH, type Plant } from "./plant.ts";
 
 /** Two prompts of LENGTH tokens; the right answer of one is the wrong answer of the other. */
-export interface DrawnPair {
+interface DrawnPair {
   readonly prompts: readonly [number[], number[]];
   readonly answers: readonly [number, number];
 }
