@@ -5,6 +5,8 @@ import { SparseError } from "../src/util/errors.ts";
 import { checkAgreement } from "./agreement.ts";
 import type { Case } from "./cases.ts";
 import { compare, type Result } from "./compare.ts";
+import { measureTruth, type TruthResult } from "./ground-truth/measure.ts";
+import { summarize } from "./ground-truth/summary.ts";
 import { measureLimits } from "./limits.ts";
 import { type Mode, modesAt } from "./mode.ts";
 import { profile } from "./ops.ts";
@@ -17,6 +19,8 @@ import {
   opsTable,
   pruningTable,
   scalingTable,
+  truthSummaryTable,
+  truthTable,
   versionsTable,
 } from "./render.ts";
 import { drawScaling, measureScaling, type ScalingPoint } from "./scaling.ts";
@@ -118,6 +122,17 @@ const COMMANDS: Record<Command, (options: Options) => Promise<void>> = {
     const results = measureLimits(options);
     if (options.json) printLines(results);
     else print(limitsTable(results));
+  },
+  "ground-truth": async (options) => {
+    say(machine());
+    const results: TruthResult[] = [];
+    for await (const result of measureTruth({ ...options, densities: options.densities ?? [1 / 16] }, say)) {
+      results.push(result);
+      if (options.json) printLines([result]);
+    }
+    const summaries = summarize(results);
+    if (options.json) printLines(summaries.map((summary) => ({ summary })));
+    else print(`${truthTable(results)}\n\n${truthSummaryTable(summaries)}`);
   },
 };
 

@@ -4,6 +4,9 @@ import { ENGINE_CHOICES, type EngineChoice } from "../src/engine/select.ts";
 import { inputError } from "../src/util/errors.ts";
 import { nearest } from "../src/util/nearest.ts";
 import { type Case, findCase } from "./cases.ts";
+import { METHODS, type Method } from "./ground-truth/methods.ts";
+import { HEAD_WIDTH, LEAST_WIDTH } from "./ground-truth/plant.ts";
+import { SHAPES, type Shape } from "./ground-truth/shapes.ts";
 import { type Mode, parseMode } from "./mode.ts";
 
 export const USAGE = `npm run bench -- [options]            a training step against PyTorch
@@ -16,9 +19,10 @@ npm run bench -- <command> [options]
   isa       our step with each instruction set of this machine
   scaling   time and memory against nonzeros and against width, as a table and as plots
   limits    what this machine's cores and memory can do
+  ground-truth  what this tool's search and others find of circuits planted in models
 
   --case S,M,XS         cases to run: S, M, XS, default, tiny (default: S,XS; pruning, threads and isa: S)
-  --density 1/16,...    densities (default: the case's own; pruning, threads and isa: the lowest of them)
+  --density 1/16,...    densities (default: the case's own; pruning, threads and isa: the lowest of them; ground-truth: 1/16)
   --mode exact,every-10 how gradients of zero weights are computed: in every step, or in every n-th (default: exact)
   --dense-grad-every N  the same as --mode every-N
   --engine NAME         of our side in compare and ops: native, tensorflow, tensorflow:wasm, ... (default: native)
@@ -28,11 +32,18 @@ npm run bench -- <command> [options]
   --warmup N            steps before (default: 3)
   --busy N              of threads: processes that spin beside it (default: 0)
   --out DIR             of scaling: where the plots go (default: docs/figures)
+  --shape copy,...      of ground-truth: copy, binding, counting, and, xor (default: all)
+  --width 32,...        of ground-truth: residual channels of the models (default: 32,64,128)
+  --noise 0,...         of ground-truth: what distractors write into planted channels, where codes are +-1 (default: 0,0.1)
+  --seeds N             of ground-truth: models of each kind (default: 1)
+  --method pruner,...   of ground-truth: pruner, attribution, paper, random (default: all)
+  --mask-steps N        of ground-truth: steps of the paper's learned masks (default: 300)
   --no-peer             our side alone
   --json                one JSON object a line
   --help`;
 
-const COMMANDS = ["compare", "ops", "pruning", "threads", "isa", "scaling", "limits"] as const;
+const TIMED = ["compare", "ops", "pruning", "threads", "isa", "scaling", "limits"] as const;
+const COMMANDS = [...TIMED, "ground-truth"] as const;
 export type Command = (typeof COMMANDS)[number];
 
 interface Flag {
@@ -45,16 +56,22 @@ const OF_CASES = ["compare", "ops", "pruning", "threads", "isa"] as const satisf
 
 const FLAGS: Readonly<Record<string, Flag>> = {
   case: { type: "string", of: OF_CASES },
-  density: { type: "string", of: OF_CASES },
+  density: { type: "string", of: [...OF_CASES, "ground-truth"] },
   mode: { type: "string", of: ["compare", "ops", "threads", "isa", "scaling"] },
   "dense-grad-every": { type: "string", of: ["compare", "ops", "threads", "isa", "scaling"] },
   engine: { type: "string", of: ["compare", "ops"] },
   threads: { type: "string" },
   "blas-threads": { type: "string", of: ["compare"] },
-  steps: { type: "string" },
-  warmup: { type: "string" },
+  steps: { type: "string", of: TIMED },
+  warmup: { type: "string", of: TIMED },
   busy: { type: "string", of: ["threads"] },
   out: { type: "string", of: ["scaling"] },
+  shape: { type: "string", of: ["ground-truth"] },
+  width: { type: "string", of: ["ground-truth"] },
+  noise: { type: "string", of: ["ground-truth"] },
+  seeds: { type: "string", of: ["ground-truth"] },
+  method: { type: "string", of: ["ground-truth"] },
+  "mask-steps": { type: "string", of: ["ground-truth"] },
   "no-peer": { type: "boolean", of: ["compare"] },
   json: { type: "boolean" },
   help: { type: "boolean" },
@@ -73,6 +90,12 @@ export interface Options {
   readonly warmup: number;
   readonly busy: number;
   readonly out: string;
+  readonly shapes: readonly Shape[];
+  readonly widths: readonly number[];
+  readonly noises: readonly number[];
+  readonly seeds: number;
+  readonly methods: readonly Method[];
+  readonly maskSteps: number;
   readonly peer: boolean;
   readonly json: boolean;
   readonly help: boolean;
@@ -95,6 +118,26 @@ function wholeNumber(flag: string, text: string | undefined, fallback: number, l
     "option-value",
     `--${flag}: expected a whole number, ${least} or more, but received ${text}`,
     "Correct the value.",
+  );
+}
+
+function list<T, F>(text: string | undefined, fallback: F, parse: (item: string) => T): T[] | F {
+  return text === undefined ? fallback : text.split(",").map((item) => parse(item.trim()));
+}
+
+function modelWidth(text: string): number {
+  const width = wholeNumber("width", text, 0, LEAST_WIDTH);
+  if (width % HEAD_WIDTH === 0) return width;
+  throw inputError("option-value", `--width: ${width} is not a multiple of ${HEAD_WIDTH}`, "Heads have that width.");
+}
+
+function noise(text: string): number {
+  const value = text === "" ? Number.NaN : Number(text);
+  if (value >= 0 && value < 1) return value;
+  throw inputError(
+    "option-value",
+    `--noise: expected a number from 0 to under 1 but received "${text}"`,
+    "Planted codes are +-1; at 0.1 the models still do their tasks.",
   );
 }
 
@@ -151,7 +194,7 @@ export function parseOptions(args: readonly string[], available: number): Option
   return {
     command,
     cases,
-    densities: text("density")?.split(",").map(density),
+    densities: list(text("density"), undefined, density),
     modes: modes(text("mode"), text("dense-grad-every"), command),
     engine: oneOf("engine", text("engine") ?? "native", ENGINE_CHOICES),
     threads: threadCount(wholeNumber("threads", text("threads"), threads, 1), available),
@@ -160,6 +203,12 @@ export function parseOptions(args: readonly string[], available: number): Option
     warmup: wholeNumber("warmup", text("warmup"), 3, 1),
     busy: wholeNumber("busy", text("busy"), 0, 0),
     out: text("out") ?? "docs/figures",
+    shapes: list(text("shape"), SHAPES, (name) => oneOf("shape", name, SHAPES)),
+    widths: list(text("width"), [32, 64, 128], modelWidth),
+    noises: list(text("noise"), [0, 0.1], noise),
+    seeds: wholeNumber("seeds", text("seeds"), 1, 1),
+    methods: list(text("method"), METHODS, (name) => oneOf("method", name, METHODS)),
+    maskSteps: wholeNumber("mask-steps", text("mask-steps"), 300, 1),
     peer: values["no-peer"] !== true,
     json: values.json === true,
     help: values.help === true,

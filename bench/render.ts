@@ -2,6 +2,8 @@
 
 import { round } from "./alternate.ts";
 import type { Result } from "./compare.ts";
+import type { TruthResult } from "./ground-truth/measure.ts";
+import type { TruthSummary } from "./ground-truth/summary.ts";
 import type { LimitsResult } from "./limits.ts";
 import type { OpsResult } from "./ops.ts";
 import type { PruningResult } from "./pruning.ts";
@@ -130,6 +132,48 @@ export function scalingTable(points: readonly ScalingPoint[]): string {
     (p.bytes / 1e6).toFixed(0),
   ]);
   return table(header, rows);
+}
+
+const decimal = (x: number | null, digits: number): string => (x === null ? missing : x.toFixed(digits));
+const seconds = (x: number): string => x.toFixed(2);
+
+/** Sizes are nodes/edges; precision, recall and AUROC are of nodes, then of edges. */
+export function truthTable(results: readonly TruthResult[]): string {
+  const header = ["shape", "width", "density", "noise", "seed", "method", "planted", "found"];
+  const scores = ["precision", "recall", "AUROC"].flatMap((name) => [name, ""]);
+  const rows = results.map((r) => [
+    r.shape,
+    String(r.width),
+    densityText(r.density),
+    String(r.noise),
+    String(r.seed),
+    r.method,
+    `${r.plantedNodes}/${r.plantedEdges}`,
+    r.nodes === null ? missing : `${r.nodes}/${r.edges}`,
+    decimal(r.nodePrecision, 2),
+    decimal(r.edgePrecision, 2),
+    decimal(r.nodeRecall, 2),
+    decimal(r.edgeRecall, 2),
+    decimal(r.nodeAuroc, 4),
+    decimal(r.edgeAuroc, 4),
+    decimal(r.testLoss, 4),
+    seconds(r.seconds),
+  ]);
+  return table([...header, ...scores, "test loss", "seconds"], rows);
+}
+
+export function truthSummaryTable(summaries: readonly TruthSummary[]): string {
+  const header = ["method", "cases", "planted or smaller", "and inside", "node AUROC", "edge AUROC", "seconds"];
+  const rows = summaries.map((s) => [
+    s.method,
+    String(s.cases),
+    percent(s.plantedOrSmaller / s.cases),
+    percent(s.inside / s.cases),
+    decimal(s.cleanNodeAuroc, 4),
+    decimal(s.cleanEdgeAuroc, 4),
+    seconds(s.medianSeconds),
+  ]);
+  return `${table(header, rows)}\nAUROC: means of the cases without noise; seconds: medians.`;
 }
 
 export function limitsTable(results: readonly LimitsResult[]): string {
