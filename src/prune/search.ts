@@ -155,10 +155,15 @@ export class Search {
         this.progress("orders", orders.length - open.size, orders.length);
       }
     }
+    // When the time is up before anything smaller was met, the whole model is the best so far.
+    if (!starts[0] && performance.now() > (this.options.deadline ?? Number.POSITIVE_INFINITY)) {
+      starts.push(measured(connected(topNodes(orders[0]!, orders[0]!.length))));
+    }
     const [first] = starts.toSorted(compareSize);
     this.startNodes = first?.nodes ?? 0;
     if (this.stages.length === 0) this.note("orders", first);
-    return starts.map((start) => start.kept);
+    const fewest = Math.min(...starts.map(({ nodes }) => nodes));
+    return starts.filter(({ nodes }) => nodes <= WORSE_START * fewest).map((start) => start.kept);
   }
 
   /** Eliminates from a circuit and keeps what is left as a candidate; undefined when there is none. */

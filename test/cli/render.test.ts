@@ -96,7 +96,7 @@ describe("output", () => {
     ).toEqual([
       { event: "notice", message: "slow" },
       { event: "step" },
-      { event: "error", code: "missed", message: "missed it" },
+      { event: "error", code: "missed", message: "missed it", exitCode: 3 },
       { event: "done", x: null },
     ]);
   });

@@ -4,6 +4,8 @@ import * as os from "node:os";
 import * as path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseCircuit } from "../../src/circuits/file.ts";
+import { pruningFixture } from "../prune/pruning-fixture.ts";
+import { FIXTURES } from "../support/fixtures.ts";
 import { events, sparse, start } from "./cli.ts";
 
 const TIMEOUT = 120_000;
@@ -101,3 +103,87 @@ it(
   },
   TIMEOUT,
 );
+
+describe("a model that was trained elsewhere", { timeout: TIMEOUT }, () => {
+  const MODEL = path.join(FIXTURES, "pruning/model");
+  const PAIRS = path.join(FIXTURES, "pruning/task.json");
+
+  it("is searched with pairs of token ids", async () => {
+    const { code, stdout } = await circuit("extract", MODEL, "--pairs", PAIRS, "--out", "elsewhere", "--json");
+    expect(code).toBe(0);
+    const done = events(stdout).pop()!;
+    expect(done.nodes).toBeLessThanOrEqual(10);
+    expect(done.edges).toBeLessThanOrEqual(7);
+    const stored = parseCircuit(fs.readFileSync(at("elsewhere/task/circuit.json"), "utf8"), "circuit.json");
+    const { planted, specs } = pruningFixture();
+    for (const { layer, site, channel, id } of stored.nodes) {
+      const { offset } = specs.find((spec) => spec.layer === layer && spec.site === site)!;
+      expect(planted[offset + channel], id).toBe(1);
+    }
+    expect((await circuit("show", "elsewhere/task")).stdout).toContain("10 nodes, 7 edges");
+  });
+
+  const task = JSON.parse(fs.readFileSync(PAIRS, "utf8"));
+  it.each([
+    ["not JSON", "{", /json/i],
+    ["no pairs", JSON.stringify({ ...task, tokens: [], last: [], right: [], wrong: [] }), /0 pairs are too few/],
+    ["lists of other lengths", JSON.stringify({ ...task, last: task.last.slice(1) }), /last has 63 entries/],
+    ["a token that the model does not know", JSON.stringify({ ...task, right: task.right.map(() => 999) }), /999/],
+    ["the same answers", JSON.stringify({ ...task, right: task.wrong }), /must differ/],
+    ["no text for means", JSON.stringify({ ...task, mean_batch_tokens: undefined }), /mean_batch_tokens/],
+  ])("refuses %s", async (_, text, message) => {
+    fs.writeFileSync(at("pairs.json"), text);
+    const { code, stderr } = await circuit("extract", MODEL, "--pairs", "pairs.json", "--out", "refused");
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/at .*:\d+:\d+/);
+  });
+});
+
+describe("other ways to extract", { timeout: TIMEOUT }, () => {
+  it("a budget too small for one pass gives the best so far, marked", async () => {
+    const { stdout } = await circuit("extract", "run", "--budget", "0.01s", "--out", "short");
+    expect(stdout).toContain("search not finished");
+    const stored = parseCircuit(fs.readFileSync(at("short/single_double_quote/circuit.json"), "utf8"), "circuit.json");
+    expect(stored.search.oneMinimal).toBe(false);
+    expect(stored.search.stages.map((stage) => stage.name)).toContain("stopped");
+  });
+
+  it("keeps to frozen norms, resampled values, tied queries and keys, fewer edges, and a variant", async () => {
+    const flags = ["--frozen-norm", "--ablation", "resample", "--tied-qk", "--prune-edges", "--variant", "strings@1"];
+    const { code, stderr } = await circuit(
+      "extract",
+      "run",
+      ...flags,
+      "--kicks",
+      "3",
+      "--target",
+      "0.4",
+      "--out",
+      "other",
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const file = at("other/single_double_quote.strings@1/circuit.json");
+    const stored = parseCircuit(fs.readFileSync(file, "utf8"), "circuit.json");
+    expect(stored.ablation).toMatchObject({ kind: "resample", draws: 8, frozenNorm: true });
+    expect(stored.task.variant).toBe("strings@1");
+    expect(stored.taskLoss.val).toBeLessThanOrEqual(0.4);
+    expect(stored.search.stages.map((stage) => stage.name)).toContain("edges");
+    expect(stored.counts.edges).toBe(stored.edges.length);
+  });
+
+  it("all tasks of a run at the same time: the same circuits as one by one, a table, the mean and the curves", async () => {
+    const learn = ["train", "--task", "brackets", "--steps", "400", "--density", "1/16", "--set", "model.width=48"];
+    expect((await sparse(dir, ...learn, "--out", "brackets")).code).toBe(0);
+    const all = await circuit("extract", "brackets", "--task", "all", "--kicks", "0", "--target", "0.4");
+    expect({ code: all.code, stderr: all.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(all.stdout).toMatch(/geometric mean of edges over 2 tasks: \d/);
+    for (const name of ["curves.json", "curves.csv", "curves.svg"]) {
+      expect(fs.existsSync(at("brackets/circuits", name)), name).toBe(true);
+    }
+    const one = ["--task", "bracket_brace", "--kicks", "0", "--target", "0.4", "--threads", "2", "--out", "alone"];
+    expect((await circuit("extract", "brackets", ...one)).code).toBe(0);
+    const both = ["brackets/circuits", "alone"].map((folder) => at(folder, "bracket_brace/circuit.json"));
+    expect(fs.readFileSync(both[0]!, "utf8")).toBe(fs.readFileSync(both[1]!, "utf8"));
+  });
+});

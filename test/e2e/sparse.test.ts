@@ -83,7 +83,13 @@ describe("help and usage", () => {
     const { code, stdout } = await sparse(dir, "train", "--task", "quotse", "--json");
     expect(code).toBe(2);
     expect(events(stdout)).toEqual([
-      { event: "error", code: "unknown-task", message: expect.any(String), hint: expect.stringContaining("quotes") },
+      {
+        event: "error",
+        code: "unknown-task",
+        message: expect.any(String),
+        exitCode: 2,
+        hint: expect.stringContaining("quotes"),
+      },
     ]);
   });
 });

@@ -40,7 +40,7 @@ describe.each(Object.entries(OPTIONS))("%s", (_, option) => {
     const seen: Values = new Map();
     const tape = new Tape(engine, "nothing");
     const activation = (values: Float32Array, width: number): Activation => {
-      const x = engine.alloc(tokens, width);
+      const x = engine.activation(tokens, width);
       engine.write(x, values);
       return x;
     };
