@@ -19,11 +19,13 @@ import {
   opsTable,
   pruningTable,
   scalingTable,
+  searchTable,
   truthSummaryTable,
   truthTable,
   versionsTable,
 } from "./render.ts";
 import { drawScaling, measureScaling, type ScalingPoint } from "./scaling.ts";
+import { compareSearches, type SearchResult } from "./search.ts";
 import { findTorch, SLOW_BLAS, TORCH_MISSING } from "./sides.ts";
 import { compareIsas, compareThreads } from "./versions.ts";
 
@@ -133,6 +135,15 @@ const COMMANDS: Record<Command, (options: Options) => Promise<void>> = {
     const summaries = summarize(results);
     if (options.json) printLines(summaries.map((summary) => ({ summary })));
     else print(`${truthTable(results)}\n\n${truthSummaryTable(summaries)}`);
+  },
+  search: async (options) => {
+    say(machine());
+    const results: SearchResult[] = [];
+    for await (const result of compareSearches(options, say)) {
+      results.push(result);
+      if (options.json) printLines([result]);
+    }
+    if (!options.json) print(searchTable(results));
   },
 };
 

@@ -19,6 +19,7 @@ npm run bench -- <command> [options]
   isa       our step with each instruction set of this machine
   scaling   time and memory against nonzeros and against width, as a table and as plots
   limits    what this machine's cores and memory can do
+  search        ways to find the circuits of trained runs (--run), side by side
   ground-truth  what this tool's search and others find of circuits planted in models
 
   --case S,M,XS         cases to run: S, M, XS, default, tiny (default: S,XS; pruning, threads and isa: S)
@@ -35,15 +36,17 @@ npm run bench -- <command> [options]
   --shape copy,...      of ground-truth: copy, binding, counting, and, xor (default: all)
   --width 32,...        of ground-truth: residual channels of the models (default: 32,64,128)
   --noise 0,...         of ground-truth: what distractors write into planted channels, where codes are +-1 (default: 0,0.1)
-  --seeds N             of ground-truth: models of each kind (default: 1)
+  --seeds N             of ground-truth: models of each kind; of search: seeds of each way (default: 1)
   --method pruner,...   of ground-truth: pruner, attribution, paper, random (default: all)
-  --mask-steps N        of ground-truth: steps of the paper's learned masks (default: 300)
+  --mask-steps N        of ground-truth, search: steps of the paper's learned masks (default: 300)
+  --run runs/a,...      of search: finished runs
+  --task NAME           of search: one of the runs' tasks (default: all)
   --no-peer             our side alone
   --json                one JSON object a line
   --help`;
 
 const TIMED = ["compare", "ops", "pruning", "threads", "isa", "scaling", "limits"] as const;
-const COMMANDS = [...TIMED, "ground-truth"] as const;
+const COMMANDS = [...TIMED, "ground-truth", "search"] as const;
 export type Command = (typeof COMMANDS)[number];
 
 interface Flag {
@@ -69,9 +72,11 @@ const FLAGS: Readonly<Record<string, Flag>> = {
   shape: { type: "string", of: ["ground-truth"] },
   width: { type: "string", of: ["ground-truth"] },
   noise: { type: "string", of: ["ground-truth"] },
-  seeds: { type: "string", of: ["ground-truth"] },
+  seeds: { type: "string", of: ["ground-truth", "search"] },
+  run: { type: "string", of: ["search"] },
+  task: { type: "string", of: ["search"] },
   method: { type: "string", of: ["ground-truth"] },
-  "mask-steps": { type: "string", of: ["ground-truth"] },
+  "mask-steps": { type: "string", of: ["ground-truth", "search"] },
   "no-peer": { type: "boolean", of: ["compare"] },
   json: { type: "boolean" },
   help: { type: "boolean" },
@@ -94,6 +99,8 @@ export interface Options {
   readonly widths: readonly number[];
   readonly noises: readonly number[];
   readonly seeds: number;
+  readonly runs: readonly string[];
+  readonly task: string | undefined;
   readonly methods: readonly Method[];
   readonly maskSteps: number;
   readonly peer: boolean;
@@ -209,6 +216,8 @@ export function parseOptions(args: readonly string[], available: number): Option
     seeds: wholeNumber("seeds", text("seeds"), 1, 1),
     methods: list(text("method"), METHODS, (name) => oneOf("method", name, METHODS)),
     maskSteps: wholeNumber("mask-steps", text("mask-steps"), 300, 1),
+    runs: text("run")?.split(",") ?? [],
+    task: text("task"),
     peer: values["no-peer"] !== true,
     json: values.json === true,
     help: values.help === true,

@@ -8,6 +8,7 @@ import type { LimitsResult } from "./limits.ts";
 import type { OpsResult } from "./ops.ts";
 import type { PruningResult } from "./pruning.ts";
 import type { ScalingPoint } from "./scaling.ts";
+import type { SearchResult } from "./search.ts";
 import type { VersionResult } from "./versions.ts";
 
 /** The first column is text and stands left, numbers stand right. */
@@ -179,4 +180,20 @@ export function truthSummaryTable(summaries: readonly TruthSummary[]): string {
 export function limitsTable(results: readonly LimitsResult[]): string {
   const rows = results.map((r) => [r.isa, String(r.threads), r.gflops.toFixed(0), r.gbPerSecond.toFixed(1)]);
   return table(["isa", "threads", "GFLOP/s", "GB/s"], rows);
+}
+
+export function searchTable(results: readonly SearchResult[]): string {
+  const header = ["run", "task", "seed", "way", "nodes", "edges", "loss, fitted", "loss, validation", "seconds"];
+  const rows = results.map((r) => [
+    r.run,
+    r.task,
+    String(r.seed),
+    r.way,
+    r.nodes === null ? "-" : String(r.nodes),
+    r.edges === null ? "-" : String(r.edges),
+    decimal(r.train ?? Number.NaN, 3),
+    decimal(r.val ?? Number.NaN, 3),
+    seconds(r.seconds),
+  ]);
+  return table(header, rows);
 }

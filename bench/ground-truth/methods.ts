@@ -26,7 +26,7 @@ const GRID = 1.12;
 
 /** Undefined: nothing that meets the target was found. */
 export const FINDERS: Record<Method, (problem: Problem) => Promise<Finding | undefined>> = {
-  pruner: prune,
+  pruner: (problem) => prune(problem),
   attribution: async (problem) => {
     const [order] = await attributionOrders(ablatedTask(problem), problem.truth.pairs.train, [GRADIENT_STEPS]);
     return smallestTop(problem, order!);

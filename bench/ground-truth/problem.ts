@@ -4,7 +4,7 @@ import type { Ablation } from "../../src/prune/ablation.ts";
 import type { GroundTruth } from "./generate.ts";
 
 export interface Problem {
-  readonly truth: GroundTruth;
+  readonly truth: Pick<GroundTruth, "pairs" | "wiring" | "nodes">;
   readonly model: Model;
   readonly means: Float32Array;
   /** Task loss to reach, nats. */

@@ -5,7 +5,7 @@ import { ablationOf, type Finding, type Problem } from "./problem.ts";
 
 const DEFAULTS = { gateRuns: 1, kicks: 120, tiedQk: false, pruneEdges: false, calibrated: false, curve: false };
 
-export async function prune(problem: Problem): Promise<Finding | undefined> {
+export async function prune(problem: Problem, options: Partial<typeof DEFAULTS> = {}): Promise<Finding | undefined> {
   const { truth, model, target, seed } = problem;
   const { wiring, pairs } = truth;
   const extractor = new Extractor(model, ablationOf(problem), pairs, {
@@ -14,7 +14,7 @@ export async function prune(problem: Problem): Promise<Finding | undefined> {
     edgesOf: (kept, removed) => wiring.edgesOf(kept, removed),
     edges: wiring,
   });
-  const { search } = await extractor.run({ ...DEFAULTS, target, seed });
+  const { search } = await extractor.run({ ...DEFAULTS, ...options, target, seed });
   if (!search.best) return undefined;
   return { kept: maskOf(search.best.kept, wiring.nodes), scores: persistence(search, wiring.nodes) };
 }

@@ -1,12 +1,17 @@
 /** The moves of the local search: how a good circuit is disturbed before nodes are eliminated from it again. */
 import type { Rng } from "../util/rng.ts";
 import type { Candidate } from "./candidate.ts";
-import { maskOf } from "./kept.ts";
+import { indices, maskOf } from "./kept.ts";
+
+/** Largest share of a circuit's nodes that go when a larger one is put in their place. */
+const SHARE = 1 / 4;
 
 export interface KickInputs {
   /** The best circuit, and the best few with it. */
   readonly current: Candidate;
   readonly elite: readonly Candidate[];
+  /** Larger circuits that do the task. */
+  readonly larger: readonly Uint8Array[];
   /** Rankings of all nodes, most important first. */
   readonly orders: readonly Int32Array[];
   /** Nodes of an order that do the task together: what is worth adding is among them. */
@@ -15,9 +20,16 @@ export interface KickInputs {
 
 /** One of the best circuits without up to two of its nodes, with others added. */
 export function kicked(rng: Rng, inputs: KickInputs): Uint8Array {
-  const { current, elite, orders } = inputs;
+  const { current, elite, larger, orders } = inputs;
   const from = rng.bool() ? rng.pick(elite) : current;
   const kept = maskOf(from.kept, orders[0]!.length);
+  if (larger.length > 0 && rng.bool()) {
+    // What a larger circuit has besides can take the place of some nodes: without them, elimination must go another way.
+    for (const n of indices(rng.pick(larger))) kept[n] = 1;
+    const most = Math.max(2, Math.ceil(SHARE * from.nodes));
+    for (const n of rng.sample(from.kept, Math.min(rng.int(1, most), from.kept.length))) kept[n] = 0;
+    return kept;
+  }
   for (const n of rng.sample(from.kept, Math.min(rng.int(0, 2), from.kept.length))) kept[n] = 0;
   for (const n of additions(rng, inputs, from)) kept[n] = 1;
   return kept;

@@ -15,7 +15,7 @@
 import { Rng } from "../util/rng.ts";
 import { type Candidate, compareSize, pairStandardError, type Size, type Stage, type StageSize } from "./candidate.ts";
 import { eliminate, removals } from "./eliminate.ts";
-import { indices, keyOf, maskOf, without } from "./kept.ts";
+import { countKept, indices, keyOf, maskOf, without } from "./kept.ts";
 import { kicked } from "./kicks.ts";
 import { topNodes } from "./learned-masks.ts";
 import type { SearchOptions, SearchProblem, SearchResult } from "./search-problem.ts";
@@ -26,6 +26,8 @@ const GRID = 1.12;
 const WORSE_START = 3;
 /** Starts that are taken of those given. */
 const GIVEN = 3;
+/** Starts of up to this many times the nodes of a circuit are joined to it. */
+const LARGER = 5;
 /** Circuits that local search starts from and joins. */
 const ELITE = 12;
 /** Share of the rounds of local search after which it ends if no smaller circuit has come up. */
@@ -209,12 +211,19 @@ export class Search {
     this.reachedLocalSearch = true;
     for (let kick = 0, idle = 0; kick < kicks && idle < patience && !(await this.halted()); kick++, idle++) {
       if (this.evaluations > most) break;
-      const kept = kicked(rng, { current, elite: this.elite(), orders, startNodes: this.startNodes });
+      const { startNodes } = this;
+      const kept = kicked(rng, { current, elite: this.elite(), larger: this.larger(current), orders, startNodes });
       const result = await this.eliminate(kept, "local search", rng);
       if (result && isSmaller(result, current)) idle = 0;
       if (result && compareSize(result, current) < 0) current = result;
       this.progress("local search", kick + 1, Math.min(kicks, kick + patience - idle));
     }
+  }
+
+  /** The starts that are not many times as large as a circuit. */
+  private larger({ nodes }: Size): Uint8Array[] {
+    const most = LARGER * Math.max(nodes, LARGER);
+    return (this.problem.starts ?? []).filter((kept) => countKept(kept) > nodes && countKept(kept) <= most);
   }
 
   /** The smallest circuits at the present level. */

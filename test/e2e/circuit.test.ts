@@ -173,7 +173,7 @@ describe("other ways to extract", { timeout: TIMEOUT }, () => {
   });
 
   it("all tasks of a run at the same time: the same circuits as one by one, a table, the mean and the curves", async () => {
-    const learn = ["train", "--task", "brackets", "--steps", "400", "--density", "1/16", "--set", "model.width=48"];
+    const learn = ["train", "--task", "brackets", "--steps", "800"];
     expect((await sparse(dir, ...learn, "--out", "brackets")).code).toBe(0);
     const all = await circuit("extract", "brackets", "--task", "all", "--kicks", "0", "--target", "0.4");
     expect({ code: all.code, stderr: all.stderr }).toEqual({ code: 0, stderr: "" });
