@@ -10,6 +10,8 @@ export interface EliminateOptions {
   readonly connected: (kept: Uint8Array) => Uint8Array;
   /** The node that must go with a node, if there is one: query and key of a channel when they are tied. */
   readonly partner?: ((node: number) => number | undefined) | undefined;
+  /** Cheap estimates of how much the loss changes without each node, by flat index: used while a circuit is large. */
+  readonly estimate?: ((kept: Uint8Array) => ArrayLike<number>) | undefined;
   /** Asked now and then; true ends it early. */
   readonly halted: () => Promise<boolean>;
   /** Disturbs the order of removal a little, so that the same start leads to different circuits. */
@@ -32,6 +34,9 @@ export interface Removal {
 /** Largest share of the removable nodes removed at once, and the size below which they are tried one by one. */
 const CHUNK_SHARE = 0.3;
 const ONE_BY_ONE = 24;
+/** Size above which estimates order the removals, and the smallest chunk that they are good for. */
+const ESTIMATED = 100;
+const LEAST_CHUNK = 4;
 /** Relative noise of the removal order. */
 const NOISE = 0.1;
 
@@ -66,6 +71,12 @@ async function removeAll(
   let kept = start;
   for (;;) {
     if (await halted()) return [kept, true];
+    const fewer =
+      options.estimate && countKept(kept) > ESTIMATED && withoutEstimated(kept, options.estimate(kept), loss, level);
+    if (fewer) {
+      kept = closed(fewer);
+      continue;
+    }
     const ranked = removals(kept, loss, partner);
     const removable = ranked.filter((r) => r.loss <= level);
     if (removable.length === 0) return [kept, false];
@@ -114,6 +125,21 @@ const withoutChunk: Remove = (kept, nodes, loss, level) => {
   }
   return without(kept, nodes[0]!);
 };
+
+/** Removes the largest chunk of the nodes that matter least by an estimate; undefined when no large one can go. */
+function withoutEstimated(
+  kept: Uint8Array,
+  change: ArrayLike<number>,
+  loss: (kept: Uint8Array) => number,
+  level: number,
+): Uint8Array | undefined {
+  const nodes = indices(kept).sort((a, b) => Math.abs(change[a]!) - Math.abs(change[b]!) || a - b);
+  for (let chunk = Math.floor(nodes.length * CHUNK_SHARE); chunk >= LEAST_CHUNK; chunk = Math.floor(chunk / 2)) {
+    const trial = without(kept, nodes.slice(0, chunk));
+    if (loss(trial) <= level) return trial;
+  }
+  return undefined;
+}
 
 /** Removes one node after another while the level stays met. */
 const withoutEach: Remove = (kept, nodes, loss, level) => {

@@ -15,7 +15,7 @@ import { type Evaluator, lossOfMargins, type RemovedEdges, type Score } from "./
 import type { EdgeList } from "./gates.ts";
 import { maskOf, without } from "./kept.ts";
 import { queryKeyPairs } from "./learned-masks.ts";
-import { scorePairs } from "./pair-scores.ts";
+import { rowsOf, scorePairs } from "./pair-scores.ts";
 import { type FewerEdges, removeEdges } from "./remove-edges.ts";
 import { Search } from "./search.ts";
 import type { SearchProblem, SearchResult } from "./search-problem.ts";
@@ -98,6 +98,9 @@ export interface Extraction {
   readonly curve: readonly CurvePoint[];
 }
 
+/** Rows of training pairs that estimates are over. */
+const ESTIMATE_ROWS = 128;
+
 /** Scores of the unpruned model on the pairs of every split. */
 export function fullScores(model: Model, pairs: Pairs): Record<PairSplit, SplitScore> {
   return onSplits((split) => splitScore(scorePairs(model, pairs[split])));
@@ -165,6 +168,12 @@ export class Extractor {
     };
   }
 
+  /** To first order: minus the gradient with respect to each node's mask. Its sign does not matter to the search. */
+  private readonly estimate = (kept: Uint8Array): Float32Array => {
+    const some = rowsOf(this.pairs.train, 0, Math.min(this.pairs.train.rows, ESTIMATE_ROWS));
+    return this.ablated.gradient(some, Float32Array.from(kept)).gradient;
+  };
+
   private partner({ tiedQk }: ExtractOptions): ((node: number) => number | undefined) | undefined {
     if (!tiedQk) return undefined;
     const partners = new Map(queryKeyPairs(this.ablated.specs).flatMap(([q, k]) => [[q, k] as const, [k, q] as const]));
@@ -180,7 +189,7 @@ export class Extractor {
     const { size, connected } = this.measures;
     const { target, seed, kicks, deadline, signal, progress } = options;
     return new Search(
-      { ...problem, orders, target, size, connected, partner: this.partner(options) },
+      { ...problem, orders, target, size, connected, partner: this.partner(options), estimate: this.estimate },
       {
         seed,
         kicks,
@@ -213,7 +222,17 @@ export class Extractor {
       await setImmediate();
       return options.signal?.aborted ?? false;
     };
-    return lossCurve({ search, verify, size, connected, partner: this.partner(options), starts, halted, progress });
+    return lossCurve({
+      search,
+      verify,
+      size,
+      connected,
+      partner: this.partner(options),
+      estimate: this.estimate,
+      starts,
+      halted,
+      progress,
+    });
   }
 
   /** Leave-one-out: how much the training loss rises without each kept node, by flat index. */

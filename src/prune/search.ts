@@ -34,6 +34,8 @@ const ELITE = 12;
 const PATIENCE = 1 / 3;
 /** Standard errors by which a circuit must stay below the target on the verification pairs. */
 const SAFETY = 2;
+/** Circuits that hold from which nodes are taken that the target itself does not need. */
+const TRIMMED = 4;
 /** How much stricter each round is for the search pairs, and how many rounds there may be. */
 const STRICTER = 0.85;
 const ROUNDS = 8;
@@ -170,12 +172,13 @@ export class Search {
 
   /** Eliminates from a circuit and keeps what is left as a candidate; undefined when there is none. */
   private async eliminate(start: Uint8Array, stage: Stage, rng?: Rng): Promise<Candidate | undefined> {
-    const { connected, partner } = this.problem;
+    const { connected, partner, estimate } = this.problem;
     const eliminated = await eliminate(start, {
       loss: (kept) => this.loss(kept),
       level: this.level,
       connected,
       partner,
+      estimate,
       halted: () => this.halted(),
       rng,
     });
@@ -232,16 +235,18 @@ export class Search {
     return good.sort(compareSize).slice(0, ELITE);
   }
 
-  /** The smallest candidate that holds on the verification pairs, without what it does not need there. */
+  /** The smallest of the candidates that hold on the verification pairs, without what they do not need there. */
   private async verified(): Promise<Candidate | undefined> {
     const ordered = [...this.found.values()].sort(compareSize);
+    const held: Candidate[] = [];
     for (const [i, candidate] of ordered.entries()) {
       this.progress("verification", i, ordered.length);
-      await this.halted();
+      if ((await this.halted()) && held.length > 0) break;
       const checked = this.verify(candidate);
-      if (this.holds(checked)) return this.trimmed(checked);
+      if (this.holds(checked)) held.push(await this.trimmed(checked));
+      if (held.length === TRIMMED) break;
     }
-    return undefined;
+    return held.sort(compareSize)[0];
   }
 
   /** Scores a candidate on the verification pairs. */

@@ -12,7 +12,7 @@ async function lr(flags: Parameters<typeof trainSettings>[0]): Promise<number> {
 
 it("trains dense models at their own rate, unless one is given", async () => {
   const preset = await lr({});
-  expect(preset).toBe(4e-2);
+  expect(preset).toBe(6e-2);
   for (const [density, expected] of [
     [1, 3e-3],
     [1 / 2, 3e-3],
