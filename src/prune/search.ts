@@ -117,11 +117,11 @@ export class Search {
     this.options.progress?.(stage, done, of, this.smallest());
   }
 
-  /** The smallest circuit found at the present level. */
+  /** The smallest circuit found at the present level, of those that are 1-minimal if there are any. */
   private smallest(): Candidate | undefined {
     let best: Candidate | undefined;
     for (const candidate of this.found.values()) {
-      if (candidate.loss <= this.level && (!best || compareSize(candidate, best) < 0)) best = candidate;
+      if (candidate.loss <= this.level && (!best || compareMinimal(candidate, best) < 0)) best = candidate;
     }
     return best;
   }
@@ -217,8 +217,10 @@ export class Search {
       const { startNodes } = this;
       const kept = kicked(rng, { current, elite: this.elite(), larger: this.larger(current), orders, startNodes });
       const result = await this.eliminate(kept, "local search", rng);
-      if (result && isSmaller(result, current)) idle = 0;
-      if (result && compareSize(result, current) < 0) current = result;
+      if (result && compareMinimal(result, current) < 0) {
+        if ((result.minimal && !current.minimal) || isSmaller(result, current)) idle = 0;
+        current = result;
+      }
       this.progress("local search", kick + 1, Math.min(kicks, kick + patience - idle));
     }
   }
@@ -244,9 +246,9 @@ export class Search {
       if ((await this.halted()) && held.length > 0) break;
       const checked = this.verify(candidate);
       if (this.holds(checked)) held.push(await this.trimmed(checked));
-      if (held.length === TRIMMED) break;
+      if (held.filter(({ minimal }) => minimal).length === TRIMMED) break;
     }
-    return held.sort(compareSize)[0];
+    return held.sort(compareMinimal)[0];
   }
 
   /** Scores a candidate on the verification pairs. */
@@ -299,6 +301,11 @@ export class Search {
     }
     return { ...best, minimal: !spare };
   }
+}
+
+/** What is 1-minimal first, then what is smaller. */
+function compareMinimal(a: Candidate, b: Candidate): number {
+  return Number(b.minimal) - Number(a.minimal) || compareSize(a, b);
 }
 
 function isSmaller(a: Size, b: Size): boolean {
