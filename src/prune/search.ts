@@ -77,8 +77,14 @@ export class Search {
       if (round === 0) this.note("local search", this.smallest());
       const held = await this.verified();
       if (held && (!best || compareSize(held, best) < 0)) best = held;
-      // Smaller circuits that failed on other pairs are worth one round more.
-      if (best && (round > 0 || best.edges <= this.smallest()!.edges)) break;
+      const settled = best !== undefined && best.edges <= this.smallest()!.edges;
+      if (this.options.deadline === undefined) {
+        // Smaller circuits that failed on other pairs are worth one round more.
+        if (best && (round > 0 || settled)) break;
+      } else {
+        if (performance.now() > this.options.deadline) break;
+        if (settled) this.level /= STRICTER;
+      }
     }
     this.note("verification", best);
     return {
@@ -207,13 +213,15 @@ export class Search {
     let current = this.smallest();
     if (!current) return;
     const { orders } = this.problem;
-    const endless = this.options.deadline !== undefined;
-    const kicks = endless ? Number.MAX_SAFE_INTEGER : this.options.kicks;
-    const patience = endless ? kicks : Math.ceil(PATIENCE * kicks);
-    const most = this.evaluations + (endless ? kicks : LOCAL_EVALUATIONS);
+    const { deadline } = this.options;
+    const kicks = deadline === undefined ? this.options.kicks : Number.MAX_SAFE_INTEGER;
+    const patience = deadline === undefined ? Math.ceil(PATIENCE * kicks) : kicks;
+    const most = deadline === undefined ? this.evaluations + LOCAL_EVALUATIONS : kicks;
+    // Half of the time that is left, so that there is some for a round with a stricter target.
+    const until = deadline === undefined ? Number.POSITIVE_INFINITY : (performance.now() + deadline) / 2;
     this.reachedLocalSearch = true;
     for (let kick = 0, idle = 0; kick < kicks && idle < patience && !(await this.halted()); kick++, idle++) {
-      if (this.evaluations > most) break;
+      if (this.evaluations > most || performance.now() > until) break;
       const { startNodes } = this;
       const kept = kicked(rng, { current, elite: this.elite(), larger: this.larger(current), orders, startNodes });
       const result = await this.eliminate(kept, "local search", rng);
