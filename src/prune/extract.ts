@@ -98,6 +98,8 @@ export interface Extraction {
   readonly curve: readonly CurvePoint[];
 }
 
+/** Share of the time left for the search with raw logits. */
+const RAW_SHARE = 0.75;
 /** Rows of training pairs that estimates are over. */
 const ESTIMATE_ROWS = 128;
 
@@ -153,7 +155,7 @@ export class Extractor {
         })),
       );
     }
-    const search = await this.search({ search: train, verify: val, starts }, orders, options, false);
+    const search = await this.search({ search: train, verify: val, starts }, orders, rawOptions(options), false);
     const best = search.best && maskOf(search.best.kept, this.ablated.nodes);
     const further = !search.stopped && !signal?.aborted;
     const known = [...starts, ...search.candidates.map(({ kept }) => maskOf(kept, this.ablated.nodes))];
@@ -266,6 +268,14 @@ export class Extractor {
     });
     return { kept: best.kept, nodes: best.nodes, edges: best.edges, scale, shift, taskLoss };
   }
+}
+
+/** The calibrated search has a share of the time. */
+function rawOptions(options: ExtractOptions): ExtractOptions {
+  const { deadline, calibrated } = options;
+  if (deadline === undefined || !calibrated) return options;
+  const now = performance.now();
+  return { ...options, deadline: now + RAW_SHARE * (deadline - now) };
 }
 
 function onSplits<T>(of: (split: PairSplit) => T): Record<PairSplit, T> {
