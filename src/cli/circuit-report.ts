@@ -131,13 +131,13 @@ export function outcomeFields(outcome: Outcome): object {
 }
 
 /** Fields of the last event: the task's own when there is one task, else a list. */
-export function doneFields(outcomes: readonly Outcome[], seconds: number): object {
+export function doneFields(outcomes: readonly Outcome[], tasks: readonly string[], seconds: number): object {
   const [first] = outcomes;
-  if (first && outcomes.length === 1) return { ...outcomeFields(first), seconds: Number(seconds.toFixed(3)) };
+  if (first && tasks.length === 1) return { ...outcomeFields(first), seconds: Number(seconds.toFixed(3)) };
   return {
     tasks: outcomes.map((o) => o.task),
-    reached: outcomes.every(reached),
-    geometricMeanEdges: meanEdges(outcomes),
+    reached: unsolved(outcomes, tasks).length === 0,
+    geometricMeanEdges: meanEdges(outcomes, tasks),
     circuits: outcomes.map(outcomeFields),
     seconds: Number(seconds.toFixed(3)),
   };
@@ -177,14 +177,20 @@ export function printOutcome({ task, circuit, seeds, seconds, path }: Outcome, s
   out.line(`  next: ${show}`);
 }
 
-/** Geometric mean of the edges over tasks; null when a task is not solved. */
-function meanEdges(outcomes: readonly Outcome[]): number | null {
-  const edges = outcomes.flatMap((o) => (reached(o) ? [o.circuit!.counts.edges] : []));
-  return edges.length < outcomes.length ? null : geometricMean(edges);
+/** Those of the tasks that have no circuit, or one whose search was not ended. */
+function unsolved(outcomes: readonly Outcome[], tasks: readonly string[]): string[] {
+  const solved = outcomes.filter((o) => reached(o) && !o.seeds.some((seed) => seed.stopped)).map((o) => o.task);
+  return tasks.filter((task) => !solved.includes(task));
+}
+
+/** Geometric mean of the edges over tasks; null when one is not solved. */
+function meanEdges(outcomes: readonly Outcome[], tasks: readonly string[]): number | null {
+  if (unsolved(outcomes, tasks).length > 0) return null;
+  return geometricMean(outcomes.map((o) => o.circuit!.counts.edges));
 }
 
 /** Prints all tasks of a run, and its interpretability: the geometric mean of edges (Gao et al. 2025, 2). */
-export function printSummary(outcomes: readonly Outcome[], out: Output): void {
+export function printSummary(outcomes: readonly Outcome[], tasks: readonly string[], out: Output): void {
   const rows = outcomes.map((outcome) => {
     const { circuit, fullTaskLoss, failure, seconds } = outcome;
     const calibrated = circuit?.calibrated;
@@ -201,10 +207,10 @@ export function printSummary(outcomes: readonly Outcome[], out: Output): void {
   const right = (title: string) => ({ title, align: "right" as const });
   const titles = ["nodes", "edges", "test task loss", "full model", "calibrated", "seconds"];
   out.line(`\n${table([{ title: "task" }, ...titles.map(right)], rows, { style: out.style })}`);
-  const mean = meanEdges(outcomes);
-  const missing = outcomes.filter((outcome) => !reached(outcome)).map((outcome) => outcome.task);
-  if (mean !== null) out.line(`geometric mean of edges over ${outcomes.length} tasks: ${mean.toFixed(1)}`);
-  else if (missing.length > 0)
-    out.line(`geometric mean of edges: undefined, without a circuit of ${missing.join(", ")}`);
-  else out.line("geometric mean of edges: undefined, as a circuit has none");
+  const mean = meanEdges(outcomes, tasks);
+  out.line(
+    mean === null
+      ? `geometric mean of edges: undefined, without a circuit of ${unsolved(outcomes, tasks).join(", ")}`
+      : `geometric mean of edges over ${outcomes.length} tasks: ${mean.toFixed(1)}`,
+  );
 }

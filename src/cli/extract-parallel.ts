@@ -15,8 +15,9 @@ import { clock } from "./render.ts";
 export interface ParallelExtraction {
   readonly dir: string;
   readonly source: ExtractSource;
-  /** Of each task. */
-  readonly folders: readonly string[];
+  /** Of each task: the folder of its files, and what to give to `circuit show`. */
+  readonly places: readonly { readonly folder: string; readonly show: string }[];
+  readonly target: number;
   /** Options of `circuit extract`, as they were given. */
   readonly args: readonly string[];
   readonly jobs: number;
@@ -25,11 +26,13 @@ export interface ParallelExtraction {
 }
 
 export async function extractInParallel(job: ParallelExtraction): Promise<Outcome[]> {
-  const { source, jobs, out, signal, dir } = job;
+  const { source, jobs, out, signal, dir, target } = job;
   const started = performance.now();
+  out.event({ event: "start", run: dir, tasks: source.tasks.map(({ name }) => name), target, jobs });
   out.line(`${out.style.bold(`Extracting from ${dir}`)}: ${source.tasks.length} tasks, ${jobs} at a time`);
   const outcomes: (Outcome | undefined)[] = source.tasks.map(() => undefined);
   const running = new Map<ChildProcess, string>();
+  const told = new Set<string>();
   const stop = (): void => {
     for (const child of running.keys()) child.kill("SIGINT");
   };
@@ -45,10 +48,12 @@ export async function extractInParallel(job: ParallelExtraction): Promise<Outcom
   const worker = async (): Promise<void> => {
     while (next < source.tasks.length && !signal.aborted) {
       const i = next++;
-      const outcome = await extractAlone(job, source.tasks[i]!, job.folders[i]!, running);
+      const task = source.tasks[i]!;
+      const { folder, show } = job.places[i]!;
+      const outcome = await extractAlone(job, task, folder, { running, told });
       outcomes[i] = outcome;
       out.event({ event: "circuit", ...outcomeFields(outcome) });
-      printOutcome(outcome, `circuit show ${dir} --task ${outcome.task}`, out);
+      printOutcome(outcome, `circuit show ${show}`, out);
     }
   };
   try {
@@ -62,14 +67,18 @@ export async function extractInParallel(job: ParallelExtraction): Promise<Outcom
 
 /** One task in a process of its own. */
 async function extractAlone(
-  { dir, args }: ParallelExtraction,
+  { dir, args, out }: ParallelExtraction,
   task: ExtractableTask,
   folder: string,
-  running: Map<ChildProcess, string>,
+  { running, told }: { running: Map<ChildProcess, string>; told: Set<string> },
 ): Promise<Outcome> {
   const program = [...process.execArgv, process.argv[1]!];
   const own = ["extract", dir, "--task", task.name, "--json", "--threads", "1", "--jobs", "1"];
-  const child = spawn(process.execPath, [...program, ...own, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  // In a group of its own: the terminal's Ctrl-C reaches it once, through this process.
+  const child = spawn(process.execPath, [...program, ...own, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
   running.set(child, task.name);
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -79,9 +88,13 @@ async function extractAlone(
   let failure: SparseError | undefined;
   const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
   for await (const line of createInterface({ input: child.stdout })) {
-    const event = JSON.parse(line) as Done | ErrorEvent | OtherEvent;
+    const event = JSON.parse(line) as Done | ErrorEvent | Notice | OtherEvent;
     if (event.event === "done") done = event;
     if (event.event === "error") failure = failureOf(event);
+    if (event.event === "notice" && !told.has(event.message)) {
+      told.add(event.message);
+      out.notice(event.message);
+    }
   }
   const code = await ended;
   running.delete(child);
@@ -102,7 +115,12 @@ type Done = Pick<Outcome, "target" | "fullTaskLoss" | "seeds" | "seconds"> & {
 };
 
 interface OtherEvent {
-  readonly event: "start" | "seed" | "circuit" | "notice";
+  readonly event: "start" | "seed" | "circuit";
+}
+
+interface Notice {
+  readonly event: "notice";
+  readonly message: string;
 }
 
 interface ErrorEvent {

@@ -98,6 +98,13 @@ export interface Extraction {
   readonly curve: readonly CurvePoint[];
 }
 
+/** Of an extraction that was ended before it began to search. */
+const NOTHING: Extraction = {
+  search: { best: undefined, candidates: [], stages: [], lowest: undefined, evaluations: 0, stopped: true },
+  fewer: undefined,
+  calibrated: undefined,
+  curve: [],
+};
 /** Share of the time left for the search with raw logits. */
 const RAW_SHARE = 0.75;
 /** Rows of training pairs that estimates are over. */
@@ -139,8 +146,9 @@ export class Extractor {
     const stop = signal ? AbortSignal.any([signal, ended.signal]) : ended.signal;
     const { train, val } = this.evaluators;
     const orders = await rankings(this.ablated, this.pairs.train, { signal, progress: tell("attribution") });
+    if (orders.length === 0) return NOTHING;
     const starts: Uint8Array[] = [];
-    for (let run = 0; run < options.gateRuns && orders.length > 0 && !stop.aborted; run++) {
+    for (let run = 0; run < options.gateRuns && !stop.aborted; run++) {
       const { edges, connected } = this.measures;
       starts.push(
         ...(await gateCircuits(this.ablated, this.pairs.train, {

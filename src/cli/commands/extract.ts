@@ -99,14 +99,22 @@ async function extract(dir: string, flags: ExtractFlags, out: Output, signal: Ab
         ? await extractInParallel({
             dir,
             source,
-            folders: places.map((p) => p.folder),
+            places,
+            target: flags.target,
             args: argsOf(flags),
             jobs,
             out,
             signal,
           })
         : await extractInTurn(dir, source, places, flags, out, signal);
-    await finish(outcomes, { dir, flags, out, signal, seconds: (performance.now() - started) / 1000 });
+    await finish(outcomes, {
+      dir,
+      tasks: source.tasks.map(({ name }) => name),
+      flags,
+      out,
+      signal,
+      seconds: (performance.now() - started) / 1000,
+    });
   } finally {
     for (const place of places) place.leave();
   }
@@ -166,6 +174,7 @@ async function extractInTurn(
 
 interface Finished {
   readonly dir: string;
+  readonly tasks: readonly string[];
   readonly flags: ExtractFlags;
   readonly out: Output;
   readonly signal: AbortSignal;
@@ -173,15 +182,15 @@ interface Finished {
 }
 
 async function finish(outcomes: readonly Outcome[], { dir, flags, out, signal, seconds }: Finished): Promise<void> {
-  if (outcomes.length > 1) {
-    printSummary(outcomes, out);
+  if (tasks.length > 1) {
+    printSummary(outcomes, tasks, out);
     if (flags.curve) await writeCurves(flags.out ?? runPaths(dir).circuits, outcomes, out);
   }
   const failures = outcomes.flatMap((outcome) => outcome.failure ?? []);
   if (signal.aborted) failures.push(interrupted(outcomes));
   const last = failures.pop();
   for (const failure of failures) out.fail(failure);
-  out.done({ run: dir, ...doneFields(outcomes, seconds) }, last);
+  out.done({ run: dir, ...doneFields(outcomes, tasks, seconds) }, last);
 }
 
 /** The options again, for the process of one task; its own are added there. */
@@ -213,10 +222,13 @@ function checkSizes({ stored, tasks }: ExtractSource, out: Output): void {
 }
 
 function interrupted(outcomes: readonly Outcome[]): SparseError {
-  const written = outcomes.flatMap((outcome) => outcome.path ?? []);
-  return written.length === 0
-    ? interruptError("interrupted: no circuit was written")
-    : interruptError(`interrupted: ${written.join(", ")} is the best found so far, marked as not searched to the end`);
+  const written = outcomes.filter(({ path: file }) => file !== undefined);
+  const unfinished = written.filter(({ seeds }) => seeds.some((seed) => seed.stopped)).map(({ path: file }) => file!);
+  if (written.length === 0) return interruptError("interrupted: no circuit was written");
+  if (unfinished.length === 0) return interruptError("interrupted: what was finished before is kept");
+  return interruptError(
+    `interrupted: the best found so far, marked as not searched to the end: ${unfinished.join(", ")}`,
+  );
 }
 
 /** Largest first seed; seeds number the training pairs too. */
@@ -247,5 +259,6 @@ function prepare(dir: string, task: ExtractableTask, out: string | undefined): P
   const leave = (): void => {
     if (made && pathExists(folder) && fs.readdirSync(folder).length === 0) fs.rmdirSync(folder);
   };
-  return { folder, show: out === undefined ? dir : folder, leave };
+  const own = task.folder === task.name ? dir : `${dir} --task ${task.folder}`;
+  return { folder, show: out === undefined ? own : folder, leave };
 }
