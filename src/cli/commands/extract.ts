@@ -181,7 +181,10 @@ interface Finished {
   readonly seconds: number;
 }
 
-async function finish(outcomes: readonly Outcome[], { dir, flags, out, signal, seconds }: Finished): Promise<void> {
+async function finish(
+  outcomes: readonly Outcome[],
+  { dir, tasks, flags, out, signal, seconds }: Finished,
+): Promise<void> {
   if (tasks.length > 1) {
     printSummary(outcomes, tasks, out);
     if (flags.curve) await writeCurves(flags.out ?? runPaths(dir).circuits, outcomes, out);
