@@ -149,8 +149,9 @@ describe("other ways to extract", { timeout: TIMEOUT }, () => {
     expect(stored.search.stages.map((stage) => stage.name)).toContain("stopped");
   });
 
-  it("keeps to frozen norms, resampled values, tied queries and keys, fewer edges, and a variant", async () => {
-    const flags = ["--frozen-norm", "--ablation", "resample", "--tied-qk", "--prune-edges", "--variant", "strings@1"];
+  it("keeps to frozen norms, zeros, tied queries and keys, fewer edges, and a variant", async () => {
+    const flags = ["--frozen-norm", "--ablation", "zero", "--tied-qk", "--prune-edges", "--variant", "strings@1"];
+    const quick = ["--kicks", "0", "--no-curve", "--target", "0.4"];
     const { code, stderr } = await circuit(
       "extract",
       "run",
@@ -165,7 +166,7 @@ describe("other ways to extract", { timeout: TIMEOUT }, () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const file = at("other/single_double_quote.strings@1/circuit.json");
     const stored = parseCircuit(fs.readFileSync(file, "utf8"), "circuit.json");
-    expect(stored.ablation).toMatchObject({ kind: "resample", draws: 8, frozenNorm: true });
+    expect(stored.ablation).toMatchObject({ kind: "zero", draws: 1, frozenNorm: true });
     expect(stored.task.variant).toBe("strings@1");
     expect(stored.taskLoss.val).toBeLessThanOrEqual(0.4);
     expect(stored.search.stages.map((stage) => stage.name)).toContain("edges");
