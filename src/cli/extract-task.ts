@@ -221,7 +221,7 @@ function targetMissed({ task, target }: TaskJob, { loss, verified }: Candidate):
   return goalError(
     "target-missed",
     `Task ${task.name}: no circuit holds on validation pairs. The nearest has ${nats(loss)} on the pairs it was fitted to, ` +
-      `and ${nats(found)} with a standard error of ${nats(standardError)} on validation pairs: their sum must not exceed ${target}`,
+      `and ${nats(found)} with a standard error of ${nats(standardError)} on validation pairs, of which it must stay two below ${target}`,
     "It is written all the same. Try --seeds 5, or a higher --target.",
   );
 }

@@ -40,6 +40,14 @@ export function compareSize(a: Size & { readonly loss: number }, b: Size & { rea
   return a.edges - b.edges || a.nodes - b.nodes || a.loss - b.loss;
 }
 
+/** Standard errors by which a circuit must stay below its target on pairs that it was not fitted to. */
+export const SAFETY = 2;
+
+/** Whether a circuit's score on pairs that it was not fitted to is surely within a target. */
+export function holdsWithin(score: Score, target: number): boolean {
+  return score.loss + SAFETY * pairStandardError(score) <= target;
+}
+
 /** Standard error of a mean loss over pairs; the two prompts of a pair are not independent. */
 export function pairStandardError({ margins }: Score): number {
   const pairs = margins.length / 2;

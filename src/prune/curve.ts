@@ -1,12 +1,11 @@
 /** How the task loss falls as a circuit may have more edges (Gao et al. 2025, Figure 2): a small circuit for each target. */
-import { compareSize, pairStandardError, type Size } from "./candidate.ts";
+import { compareSize, holdsWithin, type Size } from "./candidate.ts";
 import { eliminate } from "./eliminate.ts";
 import type { Evaluator } from "./evaluator.ts";
 
 /** Targets of a curve, strictest first. Stricter ones can take longer than all the rest. */
 const TARGETS = [0.05, 0.1, 0.15, 0.25, 0.35, 0.5];
-/** Standard errors by which verification pairs must stay below the target, and how much stricter another try is. */
-const SAFETY = 2;
+/** How much stricter another try is, and how many there are. */
 const STRICTER = 0.85;
 const TRIES = 4;
 
@@ -33,8 +32,7 @@ export async function lossCurve(problem: CurveProblem): Promise<CurvePoint[]> {
   const { search, verify, size, connected } = problem;
   const losses = new Map<Uint8Array, number>(problem.starts.map((kept) => [kept, search.score(kept).loss]));
   const holds = (kept: Uint8Array, target: number): boolean => {
-    const score = verify.score(kept);
-    return search.score(kept).loss <= target && score.loss + SAFETY * pairStandardError(score) <= target;
+    return search.score(kept).loss <= target && holdsWithin(verify.score(kept), target);
   };
   const points: CurvePoint[] = [];
   for (const [i, target] of TARGETS.entries()) {

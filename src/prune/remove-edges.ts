@@ -2,7 +2,7 @@
  * Removing edges from a circuit whose nodes are decided: a removed edge carries only what its source would send if it were
  * ablated. (Setting its weight to zero instead would also change the bias that the ablation values add up to.)
  */
-import { pairStandardError, type Size } from "./candidate.ts";
+import { holdsWithin, type Size } from "./candidate.ts";
 import type { Evaluator, RemovedEdges } from "./evaluator.ts";
 import { countKept } from "./kept.ts";
 
@@ -22,17 +22,13 @@ export interface FewerEdges extends Size {
   readonly removed: RemovedEdges;
 }
 
-const SAFETY = 2;
-
 /** Removes edges, and the nodes they leave without a path, until no single edge can go without missing the target. */
 export async function removeEdges(start: Uint8Array, problem: EdgeProblem): Promise<FewerEdges> {
   const { target, search, verify, edgesOf, connected, halted } = problem;
   let kept = start;
   let removed: RemovedEdges = new Set();
   const holds = (nodes: Uint8Array, edges: RemovedEdges): boolean => {
-    if (search.score(nodes, edges).loss > target) return false;
-    const score = verify.score(nodes, edges);
-    return score.loss + SAFETY * pairStandardError(score) <= target;
+    return search.score(nodes, edges).loss <= target && holdsWithin(verify.score(nodes, edges), target);
   };
   for (let gone = true; gone && !(await halted()); ) {
     gone = false;

@@ -1,11 +1,11 @@
 /**
  * Search for the smallest circuit that does a task.
  *
- *   1. Orders: rankings of all nodes (attribution, learned masks). The top k nodes of each on a geometric grid of k
- *      from small to large until the target is met; no bisection, since the loss is not monotone in k.
+ *   1. Orders: the smallest of the circuits that it is given to start from, and the top k nodes of each ranking on a
+ *      geometric grid of k from small to large until the target is met; no bisection, since the loss is not monotone in k.
  *   2. Elimination: nodes are removed while the target holds, exactly re-evaluated, until no single one can go.
- *   3. Local search: to a good circuit are added nodes from the tops of the orders or those of another one, some of its
- *      own are dropped, and elimination runs again in a slightly different order.
+ *   3. Local search: to a good circuit are added a larger one, nodes from the tops of the orders or those of another good
+ *      one, some of its own are dropped, and elimination runs again in a slightly different order.
  *   4. Verification: every circuit that was met, smallest first, is scored on pairs that the search never saw; the
  *      smallest that holds there is the result. If none does, 1 to 3 run again with a stricter target for the search
  *      pairs, and what holds in the end loses the nodes that neither set of pairs needs.
@@ -13,7 +13,15 @@
  * Deterministic for a seed. The caller supplies how circuits are scored and measured.
  */
 import { Rng } from "../util/rng.ts";
-import { type Candidate, compareSize, pairStandardError, type Size, type Stage, type StageSize } from "./candidate.ts";
+import {
+  type Candidate,
+  compareSize,
+  pairStandardError,
+  SAFETY,
+  type Size,
+  type Stage,
+  type StageSize,
+} from "./candidate.ts";
 import { eliminate, removals } from "./eliminate.ts";
 import { countKept, indices, keyOf, maskOf, without } from "./kept.ts";
 import { kicked } from "./kicks.ts";
@@ -32,8 +40,6 @@ const LARGER = 5;
 const ELITE = 12;
 /** Share of the rounds of local search after which it ends if no smaller circuit has come up. */
 const PATIENCE = 1 / 3;
-/** Standard errors by which a circuit must stay below the target on the verification pairs. */
-const SAFETY = 2;
 /** Circuits that hold from which nodes are taken that the target itself does not need. */
 const TRIMMED = 4;
 /** How much stricter each round is for the search pairs, and how many rounds there may be. */
@@ -76,7 +82,7 @@ export class Search {
       await this.localSearch(rng);
       if (round === 0) this.note("local search", this.smallest());
       const held = await this.verified();
-      if (held && (!best || compareSize(held, best) < 0)) best = held;
+      if (held && (!best || compareMinimal(held, best) < 0)) best = held;
       const settled = best !== undefined && best.edges <= this.smallest()!.edges;
       if (this.options.deadline === undefined) {
         // Smaller circuits that failed on other pairs are worth one round more.

@@ -152,17 +152,7 @@ describe("other ways to extract", { timeout: TIMEOUT }, () => {
   it("keeps to frozen norms, zeros, tied queries and keys, fewer edges, and a variant", async () => {
     const flags = ["--frozen-norm", "--ablation", "zero", "--tied-qk", "--prune-edges", "--variant", "strings@1"];
     const quick = ["--kicks", "0", "--no-curve", "--target", "0.4"];
-    const { code, stderr } = await circuit(
-      "extract",
-      "run",
-      ...flags,
-      "--kicks",
-      "3",
-      "--target",
-      "0.4",
-      "--out",
-      "other",
-    );
+    const { code, stderr } = await circuit("extract", "run", ...flags, ...quick, "--out", "other");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const file = at("other/single_double_quote.strings@1/circuit.json");
     const stored = parseCircuit(fs.readFileSync(file, "utf8"), "circuit.json");
