@@ -51,12 +51,11 @@ export async function eliminate(start: Uint8Array, options: EliminateOptions): P
   if (loss(rest) > level) return undefined;
   const [kept, stopped] = await removeAll(rest, options, connected);
   if (stopped) return { kept, minimal: false };
-  if (removals(kept, loss, options.partner)[0]!.loss > level) return { kept, minimal: true };
+  const canGo = (mask: Uint8Array): boolean => removals(mask, loss, options.partner).some((r) => r.loss <= level);
+  if (!canGo(kept)) return { kept, minimal: true };
   const [alone, early] = await removeAll(kept, options, (mask) => mask);
   const left = connected(alone);
-  const minimal =
-    countKept(left) === countKept(alone) ||
-    (loss(left) <= level && removals(left, loss, options.partner)[0]!.loss > level);
+  const minimal = countKept(left) === countKept(alone) || (loss(left) <= level && !canGo(left));
   return minimal && !early ? { kept: left, minimal: true } : { kept, minimal: false };
 }
 

@@ -165,6 +165,24 @@ describe("on made-up tasks", () => {
   });
 });
 
+it("ends without nodes where the task needs none", async () => {
+  const evaluator: Evaluator = {
+    score: () => {
+      const margins = new Float64Array(8).fill(5);
+      return { loss: lossOfMargins(margins), margins };
+    },
+  };
+  const { best } = await search({
+    target: 0.15,
+    search: evaluator,
+    verify: evaluator,
+    orders: [Int32Array.from({ length: 20 }, (_, n) => n)],
+    connected: (kept) => kept.slice(),
+    size: (kept) => ({ nodes: countKept(kept), edges: 0 }),
+  });
+  expect(best).toMatchObject({ nodes: 0, edges: 0, minimal: true });
+});
+
 /** Node 2 helps while it is there and has a path through node 1 alone, which is good for nothing else. */
 it("keeps a path that only a helpful constant needs, rather than end without a circuit", async () => {
   const [owner, path, helper] = [0, 1, 2];
