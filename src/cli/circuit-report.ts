@@ -147,7 +147,9 @@ export function doneFields(outcomes: readonly Outcome[], tasks: readonly string[
 export function printOutcome({ task, circuit, seeds, seconds, path }: Outcome, show: string, out: Output): void {
   if (!circuit) return;
   const { calibrated, search } = circuit;
-  const unfinished = seeds.some((seed) => seed.stopped) ? " (search not finished)" : "";
+  const edgesWentToo = search.stages.some(({ name }) => name === "edges");
+  const spare = search.oneMinimal || edgesWentToo ? "" : " (not 1-minimal: a single node could still go)";
+  const unfinished = seeds.some((seed) => seed.stopped) ? " (search not finished)" : spare;
   out.line(`\n${out.style.bold(task)}  ${sizeText(circuit.counts)}${unfinished}`);
   const split = (name: PairSplit): string[] => [
     name,
