@@ -181,7 +181,7 @@ const fileSchema = z.strictObject({
     /** Masks whose task loss was evaluated. */
     candidates: count,
     stages: z.array(stageSchema),
-    /** Whether no single node can be removed without missing the target. */
+    /** Whether no single node can be removed without missing the target on the training pairs or failing on the others. */
     oneMinimal: z.boolean(),
   }),
   /** Results of the checks whether the circuit is real; each check adds its own key. */

@@ -31,9 +31,8 @@ export interface CurvePoint extends Size {
 export async function lossCurve(problem: CurveProblem): Promise<CurvePoint[]> {
   const { search, verify, size, connected } = problem;
   const losses = new Map<Uint8Array, number>(problem.starts.map((kept) => [kept, search.score(kept).loss]));
-  const holds = (kept: Uint8Array, target: number): boolean => {
-    return search.score(kept).loss <= target && holdsWithin(verify.score(kept), target);
-  };
+  const holds = (kept: Uint8Array, target: number): boolean =>
+    search.score(kept).loss <= target && holdsWithin(verify.score(kept), target);
   const points: CurvePoint[] = [];
   for (const [i, target] of TARGETS.entries()) {
     let best: CurvePoint | undefined;

@@ -137,8 +137,11 @@ export class Extractor {
   async run(options: ExtractOptions): Promise<Extraction> {
     const { signal, deadline = Number.POSITIVE_INFINITY } = options;
     const ended = new AbortController();
-    // Starts are found even when the time is short, but no more of them than fit.
-    const halted = async (): Promise<boolean> => (signal?.aborted ?? false) || performance.now() > deadline;
+    // Gates end with the time. What follows the search has a short time of its own, and only the signal ends it.
+    const halted = async (): Promise<boolean> => {
+      await setImmediate();
+      return signal?.aborted ?? false;
+    };
     const tell = (stage: ExtractProgress["stage"]) => (done: number, of: number) => {
       options.progress?.({ stage, done, of, best: undefined, calibrated: false });
       if (performance.now() > deadline) ended.abort();
@@ -174,7 +177,7 @@ export class Extractor {
         further && options.calibrated
           ? await this.calibratedSearch(orders, options, best ? [best, ...starts] : starts)
           : undefined,
-      curve: further && options.curve ? await this.curve(known, options, tell("curve")) : [],
+      curve: further && options.curve ? await this.curve(known, options, halted, tell("curve")) : [],
     };
   }
 
@@ -224,14 +227,11 @@ export class Extractor {
   private curve(
     starts: readonly Uint8Array[],
     options: ExtractOptions,
+    halted: () => Promise<boolean>,
     progress: (done: number, of: number) => void,
   ): Promise<CurvePoint[]> {
     const { train: search, val: verify } = this.evaluators;
     const { size, connected } = this.measures;
-    const halted = async (): Promise<boolean> => {
-      await setImmediate();
-      return options.signal?.aborted ?? false;
-    };
     return lossCurve({
       search,
       verify,

@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import { availableParallelism } from "node:os";
 import * as path from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { Model } from "../../model/model.ts";
 import { ABLATIONS, type AblationKind } from "../../prune/ablation.ts";
 import { measureAblation } from "../../prune/means.ts";
@@ -48,7 +48,12 @@ export function register(command: Command, out: Output): void {
     .argument("<run>", "a finished run, such as runs/quotes; with --pairs any checkpoint or model folder")
     .option("--task <name>", "task or group, or all (default: every task of the run)")
     .option("--variant <name>", "a variant of the prompts, or a probe with its value such as strings@2 (default: base)")
-    .option("--pairs <file>", "contrast pairs as token ids, instead of the run's tasks: docs/FORMATS.md")
+    .addOption(
+      new Option(
+        "--pairs <file>",
+        "contrast pairs as token ids, instead of the run's tasks: docs/FORMATS.md",
+      ).conflicts(["task", "variant"]),
+    )
     .option("--target <loss>", "task loss that the circuit must reach, nats", realNumber("--target"), 0.15)
     .option("--seed <n>", "first seed of the search", wholeNumber("--seed"), 0)
     .option("--seeds <n>", "how many seeds to search from; the smallest circuit is kept", wholeNumber("--seeds", 1), 1)
