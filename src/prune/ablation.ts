@@ -1,5 +1,6 @@
 /** What stands in the place of ablated nodes. */
 import type { PairBatch } from "../data/pairs.ts";
+import { pickPairs } from "./pair-scores.ts";
 
 export const ABLATIONS = ["mean", "zero", "resample"] as const;
 export type AblationKind = (typeof ABLATIONS)[number];
@@ -18,23 +19,13 @@ export interface Ablation {
 /** The pairs of each draw, in order. */
 export function dealt(batch: PairBatch, draws: number): PairBatch[] {
   if (draws === 1) return [batch];
-  const { length } = batch;
-  return Array.from({ length: draws }, (_, draw) => {
-    const rows: number[] = [];
-    for (let row = 2 * draw; row + 1 < batch.rows; row += 2 * draws) rows.push(row, row + 1);
-    const tokens = new Int32Array(rows.length * length);
-    for (const [i, row] of rows.entries())
-      tokens.set(batch.tokens.subarray(row * length, (row + 1) * length), i * length);
-    const pick = (list: Int32Array): Int32Array => Int32Array.from(rows, (row) => list[row]!);
-    return {
-      tokens,
-      rows: rows.length,
-      length,
-      last: pick(batch.last),
-      right: pick(batch.right),
-      wrong: pick(batch.wrong),
-    };
-  });
+  const pairs = Array.from({ length: batch.rows / 2 }, (_, pair) => pair);
+  return Array.from({ length: draws }, (_, draw) =>
+    pickPairs(
+      batch,
+      pairs.filter((pair) => pair % draws === draw),
+    ),
+  );
 }
 
 /** The inverse of `dealt` for one number a row. */

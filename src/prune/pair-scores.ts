@@ -25,6 +25,24 @@ export function rowsOf(batch: PairBatch, from: number, to: number): PairBatch {
   };
 }
 
+/** Some pairs, in the order given: pair i is rows 2i and 2i + 1. */
+export function pickPairs(batch: PairBatch, pairs: readonly number[]): PairBatch {
+  const { length } = batch;
+  const rows = pairs.flatMap((pair) => [2 * pair, 2 * pair + 1]);
+  const tokens = new Int32Array(rows.length * length);
+  for (const [i, row] of rows.entries())
+    tokens.set(batch.tokens.subarray(row * length, (row + 1) * length), i * length);
+  const pick = (list: Int32Array): Int32Array => Int32Array.from(rows, (row) => list[row]!);
+  return {
+    tokens,
+    rows: rows.length,
+    length,
+    last: pick(batch.last),
+    right: pick(batch.right),
+    wrong: pick(batch.wrong),
+  };
+}
+
 /** Index of each row's answer position into the B*T tokens. */
 export function answerIndex(batch: PairBatch): Int32Array {
   return batch.last.map((t, row) => row * batch.length + t);
