@@ -60,8 +60,10 @@ export interface EvaluatorOptions {
   readonly frozenNorm?: boolean | undefined;
 }
 
-/** Columns are kept up to this many bytes, unless one circuit needs more. */
+/** Columns are kept up to this many bytes, or those of so many circuits up to so many bytes. */
 export const KEPT_BYTES = 32 << 20;
+const CIRCUITS_KEPT = 16;
+export const MOST_KEPT_BYTES = 256 << 20;
 
 export class CircuitEvaluator implements Evaluator {
   private readonly base: AblatedModel;
@@ -70,6 +72,7 @@ export class CircuitEvaluator implements Evaluator {
   private readonly specs: readonly { readonly layer: number; readonly site: Site; offset: number; width: number }[];
   /** The stream at the beginning, from which everything known is reached. */
   private root: Stream;
+  private keptBytes = KEPT_BYTES;
 
   /** `fill`: each node's ablation value (its mean, or zero), in flat site order. */
   constructor(
@@ -88,11 +91,14 @@ export class CircuitEvaluator implements Evaluator {
   }
 
   score(kept: Uint8Array, removed?: RemovedEdges): Score {
-    if (this.pool.bytes > KEPT_BYTES) {
+    const fresh = this.pool.bytes > this.keptBytes;
+    if (fresh) {
       this.pool.clear();
       this.root = streamOf(0, new Map());
     }
     const streams = this.streams(this.sublayers, this.root, this.layersOf(kept), removed);
+    // Circuits like this one follow: what it has in common with them should outlast some of them.
+    if (fresh) this.keptBytes = Math.max(KEPT_BYTES, Math.min(MOST_KEPT_BYTES, CIRCUITS_KEPT * this.pool.bytes));
     return this.answers(streams[streams.length - 1]!);
   }
 

@@ -15,8 +15,8 @@ import { Tau, type TauConfig } from "./tau.ts";
 export interface GateConfig extends TauConfig {
   /** Task loss at which the price of an edge stays, as a share of the target. */
   readonly aim: number;
-  /** First price of an edge, its relative change at a step, and its highest. */
-  readonly price: number;
+  /** What an average gate costs at first, in nats; the relative change of an edge's price at a step, and its highest. */
+  readonly gatePrice: number;
   readonly priceStep: number;
   readonly priceMost: number;
   /** Price of a node in edges. */
@@ -38,7 +38,7 @@ export const GATES: GateConfig = {
   gradClip: 1,
   warmupFrac: 0.05,
   aim: 0.5,
-  price: 1e-3,
+  gatePrice: 3.5e-3,
   priceStep: 0.03,
   priceMost: 1,
   node: 0.5,
@@ -80,7 +80,8 @@ export class Gates {
     this.edges = edges;
     this.config = config;
     this.aim = config.aim * target;
-    this.price = config.price;
+    // Where nodes have hundreds of edges, a price of an edge that suits a sparse model would close all gates at once.
+    this.price = config.gatePrice / (config.node + edges.sources.length / model.nodes);
     this.rng = Rng.of(seed, "gates");
     const tau = new Float32Array(model.nodes);
     for (const [i, n] of order.entries()) tau[n] = 0.1 + 1 - i / order.length;
