@@ -80,13 +80,12 @@ export function serializeCircuit(circuit: Circuit): string {
     const fault = checked.error.issues[0]!;
     throw new Error(`internal error: circuit field ${fieldPath(fault.path)}: ${fault.message}`);
   }
-  const { calibrated, faithfulness, counts, ...rest } = checked.data;
+  const { calibrated, counts, ...rest } = checked.data;
   // Records with free keys are sorted: their order would otherwise depend on who filled them.
   const canonical: Circuit = {
     ...rest,
     counts: { ...counts, edgesPerMatrix: sortKeys(counts.edgesPerMatrix) as Record<string, number> },
     calibrated: calibrated === null ? null : (sortKeys(calibrated) as Circuit["calibrated"]),
-    faithfulness: sortKeys(faithfulness) as Circuit["faithfulness"],
   };
   return `${pretty(roundFloats(canonical), "")}\n`;
 }

@@ -7,6 +7,7 @@
  */
 import { z } from "zod";
 import { nodeId, SITES } from "../model/sites.ts";
+import { verificationSchema } from "./verification.ts";
 
 export const CIRCUIT_FORMAT = "sparse-circuits/circuit";
 export const CIRCUIT_VERSION = 1;
@@ -20,7 +21,6 @@ const perSplit = z.strictObject({
   test: z.number().nullable(),
 });
 const site = z.enum(SITES);
-const openRecord = z.record(z.string(), z.unknown());
 
 const modelSchema = z.strictObject({
   /** Name of the training run, or of the imported folder. */
@@ -67,6 +67,8 @@ const nodeSchema = z.strictObject({
   importance: z.number().nullable(),
   /** Tokens that drive it, strongest first. */
   reads: z.array(drivingToken).optional(),
+  /** What its values are multiplied by, where it was scaled by hand. */
+  scale: z.number().optional(),
   /** A human's (or a script's) name for what the node does. */
   label: z.string().optional(),
 });
@@ -105,6 +107,17 @@ const unembeddingEntry = z.strictObject({
   weight: z.number(),
   /** Whether the token is a candidate answer of the task. */
   answer: z.boolean(),
+});
+
+const editSchema = z.strictObject({
+  action: z.enum(["remove", "add", "scale"]),
+  node: z.string(),
+  /** Of scale: what the node's values are multiplied by. */
+  factor: z.number().optional(),
+  /** Of the circuit with the edit. */
+  nodes: count,
+  edges: count,
+  taskLoss: perSplit,
 });
 
 const stageSchema = z.strictObject({
@@ -184,8 +197,10 @@ const fileSchema = z.strictObject({
     /** Whether no single node can be removed without missing the target on the training pairs or failing on the others. */
     oneMinimal: z.boolean(),
   }),
-  /** Results of the checks whether the circuit is real; each check adds its own key. */
-  faithfulness: openRecord,
+  /** What was changed by hand since, in order. */
+  edits: z.array(editSchema).default(() => []),
+  /** Whether it is real, as far as that was checked; null if it was not since it was last changed. */
+  verification: verificationSchema.nullable(),
   provenance: z.strictObject({ seed: z.int(), toolVersion: z.string(), engine: z.string() }),
 });
 
@@ -219,6 +234,7 @@ export const circuitSchema = fileSchema.superRefine((circuit, context) => {
 });
 
 export type Circuit = z.infer<typeof circuitSchema>;
+export type CircuitEdit = Circuit["edits"][number];
 export type CircuitNode = Circuit["nodes"][number];
 export type CircuitEdge = Circuit["edges"][number];
 export type CircuitLink = Circuit["links"][number];

@@ -1,9 +1,8 @@
 /** Joins what the search found with the structure of the circuit: the content of circuit.json. */
-import { createHash } from "node:crypto";
 import { CIRCUIT_FORMAT, CIRCUIT_VERSION, type Circuit, type CircuitNode } from "../circuits/schema.ts";
 import { circuitStructure } from "../circuits/structure.ts";
 import type { EngineInfo } from "../engine/engine.ts";
-import type { Params } from "../model/params.ts";
+import { weightsHash } from "../model/params.ts";
 import { siteSpecs } from "../model/sites.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import type { Candidate, Size } from "../prune/candidate.ts";
@@ -130,7 +129,8 @@ export function buildCircuit(parts: CircuitParts): Circuit {
       stages: stageRecords(parts),
       oneMinimal: chosen.minimal && !search.stopped && extraction.fewer === undefined,
     },
-    faithfulness: {},
+    edits: [],
+    verification: null,
     provenance: {
       seed: parts.seed,
       toolVersion: packageVersion(),
@@ -167,14 +167,4 @@ function contrastTokens({ test }: Pairs): Set<number> {
     }
   }
   return tokens;
-}
-
-/** SHA-256 over all parameters in order. */
-function weightsHash(params: Params): string {
-  const hash = createHash("sha256");
-  for (const [name, values] of params) {
-    hash.update(name);
-    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-  }
-  return hash.digest("hex");
 }

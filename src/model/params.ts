@@ -1,4 +1,5 @@
 /** Matching stored tensors with the parameters that a config asks for: nothing missing, nothing unknown, right shapes. */
+import { createHash } from "node:crypto";
 import { inputError } from "../util/errors.ts";
 import { nearest } from "../util/nearest.ts";
 import type { ModelConfig } from "./config.ts";
@@ -52,4 +53,14 @@ export function matchParams(config: ModelConfig, stored: ReadonlyMap<string, Sto
     params.set(name, tensor.values);
   }
   return params;
+}
+
+/** SHA-256 over all parameters in order. */
+export function weightsHash(params: Params): string {
+  const hash = createHash("sha256");
+  for (const [name, values] of params) {
+    hash.update(name);
+    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  return hash.digest("hex");
 }

@@ -99,6 +99,16 @@ export function nodeId(node: NodeRef): NodeId {
   return `${siteName(node.layer, node.site)}:${node.channel}`;
 }
 
+/** Flat indices of a model's nodes by id; undefined for a node that it does not have. */
+export function nodeIndexOf(config: ModelConfig): (id: string) => number | undefined {
+  const specs = new Map<string, SiteSpec>(siteSpecs(config).map((spec) => [spec.name, spec]));
+  return (id) => {
+    const { layer, site, channel } = parseNodeId(id);
+    const spec = specs.get(siteName(layer, site));
+    return spec && channel < spec.width ? spec.offset + channel : undefined;
+  };
+}
+
 const NODE_ID = /^(\d+)\.([a-z_.]+):(\d+)$/;
 
 /** The inverse of `nodeId`; throws an input error on anything else. */

@@ -17,7 +17,8 @@ import type { Params } from "../model/params.ts";
 import { type Site, siteSpecs } from "../model/sites.ts";
 import { assert } from "../util/errors.ts";
 import { AblatedModel } from "./evaluator/ablated-model.ts";
-import { ColumnPool } from "./evaluator/columns.ts";
+import { type Column, ColumnPool } from "./evaluator/columns.ts";
+import type { PrefixTree } from "./evaluator/prefix-tree.ts";
 import { type KeptLayer, type Norms, type Stream, streamOf } from "./evaluator/states.ts";
 import { Sublayers } from "./evaluator/sublayers.ts";
 
@@ -55,15 +56,31 @@ export function supports(config: ModelConfig): boolean {
 /** Indices of weights, in the order of all nonzero ones, that carry only what their ablated source would send. */
 export type RemovedEdges = ReadonlySet<number>;
 
+/** What a kept node carries at a prefix of the prompts instead of `value`, by flat index. */
+export type Interventions = ReadonlyMap<number, (value: number, prefix: number) => number>;
+
+/** How a circuit differs from its kept nodes as they are in the model. */
+export interface Changes {
+  readonly removed?: RemovedEdges | undefined;
+  readonly interventions?: Interventions | undefined;
+  /**
+   * Called with each kept node: what it carries, less `offset`, at the prefixes `rows`. Valid during the call. A value
+   * channel of a head that writes nothing, or a node whose sublayer does, is seen all the same.
+   */
+  readonly seen?: (node: number, column: Column, offset: number, rows: Int32Array) => void;
+}
+
 export interface EvaluatorOptions {
   /** Whether norms divide by what they divide by in the full model. */
   readonly frozenNorm?: boolean | undefined;
+  /** Whether all tokens are computed in the last layer too, and not only those that answer. */
+  readonly everywhere?: boolean | undefined;
 }
 
 /** Columns are kept up to this many bytes, or those of so many circuits up to so many bytes. */
-export const KEPT_BYTES = 32 << 20;
+const KEPT_BYTES = 32 << 20;
 const CIRCUITS_KEPT = 16;
-export const MOST_KEPT_BYTES = 256 << 20;
+export const MOST_KEPT_BYTES = 128 << 20;
 
 export class CircuitEvaluator implements Evaluator {
   private readonly base: AblatedModel;
@@ -80,35 +97,67 @@ export class CircuitEvaluator implements Evaluator {
     params: Params,
     fill: Float32Array,
     batch: PairBatch,
-    { frozenNorm = false }: EvaluatorOptions = {},
+    { frozenNorm = false, everywhere }: EvaluatorOptions = {},
   ) {
     assert(supports(config), "the circuit evaluator does not compute this model");
     this.base = new AblatedModel(config, params, fill, batch);
     this.specs = siteSpecs(config);
     this.pool = new ColumnPool(this.base.tree.size);
-    this.sublayers = new Sublayers(this.base, this.pool, frozenNorm ? this.fullNorms() : undefined);
+    const frozen = frozenNorm ? this.fullNorms() : undefined;
+    this.sublayers = new Sublayers(this.base, this.pool, { frozen, everywhere });
     this.root = streamOf(0, new Map());
   }
 
+  /** The prompts with equal prefixes merged. */
+  get prefixes(): PrefixTree {
+    return this.base.tree;
+  }
+
   score(kept: Uint8Array, removed?: RemovedEdges): Score {
+    return this.answers(this.end(kept, { removed }));
+  }
+
+  /** The same under interventions, which are not remembered. */
+  run(kept: Uint8Array, changes: Changes): Score {
+    return this.answers(this.end(kept, changes));
+  }
+
+  /** Logits of the whole vocabulary at the answer of each prompt, (prompts, V). */
+  logits(kept: Uint8Array, changes: Changes): Float32Array {
+    const { base } = this;
+    const { vocabSize } = base.config;
+    const { lastOf, lastRows } = base.tree;
+    const stream = this.end(kept, changes);
+    const { mean, inverse } = this.sublayers.norms(stream, lastRows);
+    const constants = base.ablated[stream.at]!;
+    const out = new Float32Array(lastOf.length * vocabSize);
+    for (const [p, n] of lastOf.entries()) {
+      const x = (c: number): number => base.embeddingColumn(c)[n]! + constants[c]! + (stream.columns.get(c)?.[n] ?? 0);
+      out.set(base.logits(p, x, { mean: mean[n]!, inverse: inverse[n]! }), p * vocabSize);
+    }
+    return out;
+  }
+
+  /** The residual stream after the last sublayer. */
+  private end(kept: Uint8Array, changes: Changes): Stream {
     const fresh = this.pool.bytes > this.keptBytes;
     if (fresh) {
       this.pool.clear();
       this.root = streamOf(0, new Map());
     }
-    const streams = this.streams(this.sublayers, this.root, this.layersOf(kept), removed);
+    const streams = this.streams(this.sublayers, this.root, this.layersOf(kept), changes);
     // Circuits like this one follow: what it has in common with them should outlast some of them.
     if (fresh) this.keptBytes = Math.max(KEPT_BYTES, Math.min(MOST_KEPT_BYTES, CIRCUITS_KEPT * this.pool.bytes));
-    return this.answers(streams[streams.length - 1]!);
+    return streams[streams.length - 1]!;
   }
 
   /** The residual stream before each sublayer and at the end. */
-  private streams(sublayers: Sublayers, root: Stream, layers: readonly KeptLayer[], removed?: RemovedEdges): Stream[] {
+  private streams(sublayers: Sublayers, root: Stream, layers: readonly KeptLayer[], changes: Changes): Stream[] {
     const streams = [root];
     let stream = root;
     for (const layer of layers) {
-      const between = sublayers.attention(stream, layer, removed);
-      stream = sublayers.mlp(between, layer, removed);
+      const between = sublayers.attention(stream, layer, changes);
+      stream = sublayers.mlp(between, layer, changes);
       streams.push(between, stream);
     }
     return streams;
@@ -119,7 +168,7 @@ export class CircuitEvaluator implements Evaluator {
     const { tree, config } = this.base;
     const sublayers = new Sublayers(this.base, new ColumnPool(tree.size));
     const nodes = this.specs.reduce((sum, { width }) => sum + width, 0);
-    const streams = this.streams(sublayers, streamOf(0, new Map()), this.layersOf(new Uint8Array(nodes).fill(1)));
+    const streams = this.streams(sublayers, streamOf(0, new Map()), this.layersOf(new Uint8Array(nodes).fill(1)), {});
     const last = 2 * config.layers - 1;
     return streams.map((stream) => sublayers.norms(stream, stream.at < last ? tree.all : tree.lastRows));
   }

@@ -6,7 +6,7 @@ import { finalHidden } from "../model/forward.ts";
 import { Model } from "../model/model.ts";
 import type { StoredModel } from "../model/params.ts";
 import { nodeCount } from "../model/sites.ts";
-import { KEPT_BYTES } from "./evaluator.ts";
+import { MOST_KEPT_BYTES } from "./evaluator.ts";
 import { MaskedModel } from "./masked-model.ts";
 
 /** The model's values as they were read, and once more as the search reads them. */
@@ -28,6 +28,6 @@ export function extractionMemory(stored: StoredModel, text: TokenShape, prompts:
   const batch = { tokens: new Int32Array(rows * length), rows, length, last: zeros, right: zeros, wrong: zeros };
   new MaskedModel(model, new Float32Array(nodes)).gradient(batch, new Float32Array(nodes));
   const entries = [...stored.params.values()].reduce((sum, values) => sum + values.length, 0);
-  const host = HOST_BYTES * entries + EVALUATORS * KEPT_BYTES;
+  const host = HOST_BYTES * entries + EVALUATORS * MOST_KEPT_BYTES;
   return { weights, activations: sizing.bytes - weights, host };
 }

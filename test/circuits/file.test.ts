@@ -72,9 +72,24 @@ describe("round trip", () => {
     );
   });
 
-  it("keeps keys of open reports", () => {
-    const circuit = { ...exampleCircuit(), faithfulness: { sufficiency: { taskLoss: 0.02, curve: [[1, 0.5]] } } };
-    expect(parseCircuit(serializeCircuit(circuit), "memory").faithfulness).toEqual(circuit.faithfulness);
+  it("keeps what checks found and what was edited", () => {
+    const losses = { train: 0.1, val: null, test: 0.12 };
+    const circuit: Circuit = {
+      ...exampleCircuit(),
+      edits: [{ action: "scale", node: "0.mlp.post_act:3", factor: 1.3, nodes: 12, edges: 9, taskLoss: losses }],
+      verification: {
+        form: "short",
+        seed: 0,
+        pairs: 64,
+        summary: "sufficient",
+        checks: [
+          { name: "sufficiency", verdict: "pass", reason: "0.02", figures: [{ name: "task loss", value: null }] },
+        ],
+      },
+    };
+    const read = parseCircuit(serializeCircuit(circuit), "memory");
+    expect(read.edits).toEqual(circuit.edits);
+    expect(read.verification).toEqual(circuit.verification);
   });
 
   it("a NaN is a defect of the caller, not a file", () => {

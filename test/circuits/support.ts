@@ -113,7 +113,8 @@ function frame(
       stages: [{ name: "bisect", nodesBefore: 224, nodesAfter: 12, edgesBefore: 468, edgesAfter: 9, taskLoss: 0.0191 }],
       oneMinimal: true,
     },
-    faithfulness: {},
+    edits: [],
+    verification: null,
     provenance: { seed: 0, toolVersion: "0.1.0", engine: "reference" },
   };
 }

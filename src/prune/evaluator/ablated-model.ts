@@ -51,6 +51,7 @@ export class AblatedModel {
   private edges = 0;
   private readonly wte: Float32Array;
   private readonly wpe: Float32Array | null;
+  private readonly params: Params;
   /** Ablated writes of all sublayers before sublayer s, (2L + 1) x D. */
   readonly ablated: Float64Array[];
   /** Sums over channels of the all-ablated stream and of its square, for each sublayer and token. */
@@ -66,6 +67,7 @@ export class AblatedModel {
   /** `fill`: each node's ablation value (its mean, or zero), in flat site order. */
   constructor(config: ModelConfig, params: Params, fill: Float32Array, batch: PairBatch) {
     this.config = config;
+    this.params = params;
     this.tree = new PrefixTree(batch);
     const specs = siteSpecs(config);
     this.fill = new Map(specs.map((s) => [s.name, fill.subarray(s.offset, s.offset + s.width)]));
@@ -205,6 +207,29 @@ export class AblatedModel {
       }
     }
     return { sum, squares };
+  }
+
+  /**
+   * Logits (V) of a prompt from what the final norm does to its stream: x of every channel, less `mean`, times `inverse`.
+   */
+  logits(
+    p: number,
+    x: (channel: number) => number,
+    { mean, inverse }: { mean: number; inverse: number },
+  ): Float32Array {
+    const { config, params } = this;
+    const { width: D, vocabSize: V } = config;
+    const unembed = params.get(config.tiedUnembed ? WTE : LM_HEAD)!;
+    const weight = params.get("transformer.ln_f.weight")!;
+    const bias = params.get("transformer.ln_f.bias");
+    const bigram = params.get(BIGRAM);
+    const first = this.tree.ids[this.tree.lastOf[p]!]! * V;
+    const logits = Float32Array.from(params.get(LOGITS_BIAS)!, (b, v) => b + (bigram?.[first + v] ?? 0));
+    for (let c = 0; c < D; c++) {
+      const normed = (x(c) - mean) * inverse * weight[c]! + (bias?.[c] ?? 0);
+      if (normed !== 0) for (let v = 0; v < V; v++) logits[v]! += normed * unembed[v * D + c]!;
+    }
+    return logits;
   }
 
   private prepareAnswers(params: Params, batch: PairBatch): void {

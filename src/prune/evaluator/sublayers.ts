@@ -1,7 +1,7 @@
 /** The sublayers of a circuit: from the residual stream before one to the stream after it, for any kept nodes. */
 import { attentionWidth, cutCount, type ModelConfig } from "../../model/config.ts";
 import { SITE_LOCATION, type Site } from "../../model/sites.ts";
-import type { RemovedEdges } from "../evaluator.ts";
+import type { Changes, RemovedEdges } from "../evaluator.ts";
 import type { AblatedModel, Folded } from "./ablated-model.ts";
 import { attend } from "./attend.ts";
 import { type Column, type ColumnPool, type Columns, cutTokens } from "./columns.ts";
@@ -18,6 +18,7 @@ interface SiteRule {
   readonly compute: (channel: number) => Column;
   /** Names the columns that a channel is computed from. */
   readonly sourcesOf: (channel: number) => string;
+  readonly changes: Changes;
 }
 
 export class Sublayers {
@@ -28,9 +29,16 @@ export class Sublayers {
   private readonly sums: Float64Array;
   /** Norms of the full model before each sublayer and at the end, when they are frozen. */
   private readonly frozen: readonly Norms[] | undefined;
+  /** Whether all tokens are computed in the last layer too, and not only those that answer. */
+  private readonly everywhere: boolean;
 
-  constructor(base: AblatedModel, pool: ColumnPool, frozen?: readonly Norms[]) {
+  constructor(
+    base: AblatedModel,
+    pool: ColumnPool,
+    { frozen, everywhere = false }: { frozen?: readonly Norms[] | undefined; everywhere?: boolean | undefined } = {},
+  ) {
     this.config = base.config;
+    this.everywhere = everywhere;
     this.base = base;
     this.pool = pool;
     this.frozen = frozen;
@@ -38,42 +46,42 @@ export class Sublayers {
     this.sums = new Float64Array(base.tree.size);
   }
 
-  attention(stream: Stream, kept: KeptLayer, removed?: RemovedEdges): Stream {
+  attention(stream: Stream, kept: KeptLayer, changes: Changes): Stream {
     const { config, base } = this;
     const tables = base.layers[stream.at >> 1]!;
     const all = base.tree.all;
     const width = attentionWidth(config);
     const written = kept["attn.resid_delta"];
-    if (written.length === 0) return this.write(stream, new Map());
-    const reads = this.reads(stream, "attn.act_in", kept["attn.act_in"], all);
+    if (written.length === 0 && !changes.seen) return this.write(stream, new Map());
+    const reads = this.reads(stream, "attn.act_in", kept["attn.act_in"], all, changes);
     const part = (site: Site, first: number, relative: boolean): Columns => {
-      const rule = this.affineRule(site, tables.qkv, first, { inputs: reads, rows: all, relative, removed });
+      const rule = this.affineRule(site, tables.qkv, first, { inputs: reads, rows: all, relative, changes });
       return this.channels(stream, rule, kept[site]);
     };
     const q = part("attn.q", 0, false);
     const k = part("attn.k", width, false);
     const v = part("attn.v", 2 * width, true);
-    return this.write(stream, this.headWrites(stream, { q, k, v }, written, removed));
+    return this.write(stream, this.headWrites(stream, { q, k, v }, written, changes));
   }
 
-  mlp(stream: Stream, kept: KeptLayer, removed?: RemovedEdges): Stream {
+  mlp(stream: Stream, kept: KeptLayer, changes: Changes): Stream {
     const layer = stream.at >> 1;
     const { fc, mlpProj } = this.base.layers[layer]!;
     const rows = this.rowsAfterAttention(layer);
     const written = kept["mlp.resid_delta"];
-    if (written.length === 0) return this.write(stream, new Map());
-    const reads = this.reads(stream, "mlp.act_in", kept["mlp.act_in"], rows);
+    if (written.length === 0 && !changes.seen) return this.write(stream, new Map());
+    const reads = this.reads(stream, "mlp.act_in", kept["mlp.act_in"], rows, changes);
     const activation = this.config.activation === "gelu" ? gelu : relu;
-    const hidden = this.affineRule("mlp.post_act", fc, 0, { inputs: reads, rows, relative: true, removed }, activation);
+    const hidden = this.affineRule("mlp.post_act", fc, 0, { inputs: reads, rows, relative: true, changes }, activation);
     const neurons = this.channels(stream, hidden, kept["mlp.post_act"]);
-    const out = this.affineRule("mlp.resid_delta", mlpProj, 0, { inputs: neurons, rows, relative: true, removed });
+    const out = this.affineRule("mlp.resid_delta", mlpProj, 0, { inputs: neurons, rows, relative: true, changes });
     return this.write(stream, this.channels(stream, out, written));
   }
 
   /** In the last layer only the answer positions matter, once keys and values are known. */
   private rowsAfterAttention(layer: number): Int32Array {
     const { tree } = this.base;
-    return layer === this.config.layers - 1 ? tree.lastRows : tree.all;
+    return layer === this.config.layers - 1 && !this.everywhere ? tree.lastRows : tree.all;
   }
 
   /** Some channels of a site: true values, or minus ablation values where the rule says so. */
@@ -89,7 +97,7 @@ export class Sublayers {
     if (cut === undefined) {
       const known = stream.columnsOf;
       const get = (c: number): Column => child(known, `${site}:${c}:${sourcesOf(c)}`, () => finished(compute(c), c));
-      return new Map(wanted.map((c) => [c, get(c)]));
+      return new Map(wanted.map((c) => [c, this.changed(stream, rule, c, get(c))]));
     }
     const everything = Array.from(fill, (_, c) => c);
     const columns = child(stream.sites, `${site}:${everything.map(sourcesOf).join("|")}`, () => {
@@ -97,7 +105,25 @@ export class Sublayers {
       cutTokens(computed, cut, rows);
       return computed.map(finished);
     });
-    return new Map(wanted.map((c) => [c, columns[c]!]));
+    return new Map(wanted.map((c) => [c, this.changed(stream, rule, c, columns[c]!)]));
+  }
+
+  /** A kept node's column as others see it: what an intervention makes of it, in a new column. */
+  private changed(stream: Stream, { site, rows, relative, changes }: SiteRule, c: number, column: Column): Column {
+    const { interventions, seen } = changes;
+    if (!interventions && !seen) return column;
+    const { base, pool } = this;
+    const layer = stream.at >> 1;
+    const node = base.offsets.get(`${layer}.${site}`)! + c;
+    const f = relative ? base.siteFill(layer, site)[c]! : 0;
+    const intervention = interventions?.get(node);
+    let result = column;
+    if (intervention) {
+      result = pool.take();
+      for (let i = 0; i < rows.length; i++) result[rows[i]!] = intervention(column[rows[i]!]! + f, rows[i]!) - f;
+    }
+    seen?.(node, result, f, rows);
+    return result;
   }
 
   /** Means and inverse deviations of a stream, for the tokens in `rows`. */
@@ -137,9 +163,10 @@ export class Sublayers {
     site: "attn.act_in" | "mlp.act_in",
     kept: readonly number[],
     rows: Int32Array,
+    changes: Changes,
   ): Columns {
     const compute = (c: number): Column => this.readColumn(stream, site, c, rows);
-    return this.channels(stream, { site, rows, relative: true, compute, sourcesOf: () => "" }, kept);
+    return this.channels(stream, { site, rows, relative: true, compute, sourcesOf: () => "", changes }, kept);
   }
 
   /** A normalised channel of the stream, or a position channel. */
@@ -176,10 +203,11 @@ export class Sublayers {
     site: Site,
     map: Folded,
     first: number,
-    from: { inputs: Columns; rows: Int32Array; relative: boolean; removed: RemovedEdges | undefined },
+    from: { inputs: Columns; rows: Int32Array; relative: boolean; changes: Changes },
     nonlinearity?: (x: number) => number,
   ): SiteRule {
-    const { inputs, rows, relative, removed } = from;
+    const { inputs, rows, relative, changes } = from;
+    const { removed } = changes;
     const compute = (c: number): Column => {
       const column = this.pool.take();
       const bias = map.bias[first + c]!;
@@ -188,7 +216,7 @@ export class Sublayers {
       if (nonlinearity) for (let i = 0; i < rows.length; i++) column[rows[i]!] = nonlinearity(column[rows[i]!]!);
       return column;
     };
-    return { site, rows, relative, compute, sourcesOf: (c) => this.termsOf(map, first + c, inputs, removed) };
+    return { site, rows, relative, compute, sourcesOf: (c) => this.termsOf(map, first + c, inputs, removed), changes };
   }
 
   /** Names the terms of an output. */
@@ -211,7 +239,7 @@ export class Sublayers {
     stream: Stream,
     parts: { q: Columns; k: Columns; v: Columns },
     written: readonly number[],
-    removed: RemovedEdges | undefined,
+    changes: Changes,
   ): Columns {
     const { config, base } = this;
     const layer = stream.at >> 1;
@@ -228,7 +256,7 @@ export class Sublayers {
     for (const h of new Set([...parts.v.keys()].map((c) => Math.floor(c / config.headWidth)))) {
       for (const [c, column] of headAt(h).outputs) y.set(c, column);
     }
-    const rule = this.affineRule("attn.resid_delta", tables.proj, 0, { inputs: y, rows, relative: true, removed });
+    const rule = this.affineRule("attn.resid_delta", tables.proj, 0, { inputs: y, rows, relative: true, changes });
     if (!tables.sink) return this.channels(stream, rule, written);
     // With a sink even constant values count, by how much attention they get.
     const constantHeads = (o: number): number[] =>
@@ -240,7 +268,7 @@ export class Sublayers {
       for (const h of constantHeads(o)) {
         addScaled(column, headAt(h).total!, tables.headConstant[o * config.heads + h]!, rows);
       }
-      forEachTerm(tables.proj, o, y, removed, (x, weight) => addScaled(column, x, weight, rows));
+      forEachTerm(tables.proj, o, y, changes.removed, (x, weight) => addScaled(column, x, weight, rows));
       return column;
     };
     const sourcesOf = (o: number): string =>
