@@ -1,5 +1,5 @@
 /** Circuits that a search has met, and how they are compared. */
-import type { Score } from "./evaluator.ts";
+import { lossOfMargins, type Score } from "./evaluator.ts";
 
 export interface Size {
   readonly nodes: number;
@@ -48,20 +48,25 @@ export function holdsWithin(score: Score, target: number): boolean {
   return score.loss + SAFETY * pairStandardError(score) <= target;
 }
 
+/** Task loss of each pair: the mean of its two prompts. */
+export function pairLosses({ margins }: Score): Float64Array {
+  const loss = (margin: number): number => lossOfMargins([margin]);
+  return Float64Array.from(
+    { length: margins.length / 2 },
+    (_, i) => (loss(margins[2 * i]!) + loss(margins[2 * i + 1]!)) / 2,
+  );
+}
+
 /** Standard error of a mean loss over pairs; the two prompts of a pair are not independent. */
-export function pairStandardError({ margins }: Score): number {
-  const pairs = margins.length / 2;
+export function pairStandardError(score: Score): number {
+  const losses = pairLosses(score);
+  const pairs = losses.length;
   let sum = 0;
   let squares = 0;
-  for (let i = 0; i < pairs; i++) {
-    const loss = (softplus(-margins[2 * i]!) + softplus(-margins[2 * i + 1]!)) / 2;
+  for (const loss of losses) {
     sum += loss;
     squares += loss * loss;
   }
   const mean = sum / pairs;
   return Math.sqrt(Math.max(0, squares / pairs - mean * mean) / Math.max(1, pairs - 1));
-}
-
-function softplus(x: number): number {
-  return x > 0 ? x + Math.log1p(Math.exp(-x)) : Math.log1p(Math.exp(x));
 }

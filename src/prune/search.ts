@@ -42,9 +42,11 @@ const ELITE = 12;
 const PATIENCE = 1 / 3;
 /** Circuits that hold from which nodes are taken that the target itself does not need. */
 const TRIMMED = 4;
-/** How much stricter each round is for the search pairs, and how many rounds there may be. */
-const STRICTER = 0.85;
+/** How much stricter each round is for the search pairs, at least and at most, and how many rounds there may be. */
+const STRICTER = [0.98, 0.85] as const;
 const ROUNDS = 8;
+/** How many times as much stricter a round is as the target was missed. */
+const MISSED = 1.25;
 /** Evaluations after which local search ends, however many rounds are left. */
 const LOCAL_EVALUATIONS = 8000;
 /** Longest time without letting the event loop run. */
@@ -75,7 +77,7 @@ export class Search {
   async run(): Promise<SearchResult> {
     const rng = Rng.of(this.options.seed, "local search");
     let best: Candidate | undefined;
-    for (let round = 0; round < ROUNDS && !this.stopped; round++, this.level *= STRICTER) {
+    for (let round = 0; round < ROUNDS && !this.stopped; round++) {
       await this.eliminateAll(await this.starts());
       if (!this.smallest()) break;
       if (round === 0) this.note("elimination", this.smallest());
@@ -87,10 +89,8 @@ export class Search {
       if (this.options.deadline === undefined) {
         // Smaller circuits that failed on other pairs are worth one round more.
         if (best && (round > 0 || settled)) break;
-      } else {
-        if (performance.now() > this.options.deadline) break;
-        if (settled) this.level /= STRICTER;
-      }
+      } else if (performance.now() > this.options.deadline) break;
+      if (!settled) this.level = this.stricter();
     }
     this.note("verification", best);
     return {
@@ -123,6 +123,15 @@ export class Search {
     const late = performance.now() > deadline;
     this.stopped ||= (signal?.aborted ?? false) || (late && !this.reachedLocalSearch);
     return this.stopped || late;
+  }
+
+  /** The next level: stricter by a little more than what the smallest circuit misses the target by on the verification pairs. */
+  private stricter(): number {
+    const [least, most] = STRICTER;
+    const { verified } = this.smallest()!;
+    if (!verified) return most * this.level;
+    const missed = verified.loss + SAFETY * verified.standardError - this.problem.target;
+    return Math.max(most * this.level, Math.min(least * this.level, this.level - MISSED * missed));
   }
 
   private progress(stage: Stage, done: number, of: number): void {
