@@ -4,7 +4,7 @@
  */
 import { attentionWidth, type ModelConfig } from "../model/config.ts";
 import { WPE } from "../model/names.ts";
-import { SITES, siteSpecs } from "../model/sites.ts";
+import { SITES, type Site, type SiteSpec, siteSpecs } from "../model/sites.ts";
 import { embedding, forEachEdge, type Params, unembedding } from "./edges.ts";
 import { type KeptNodes, keptMask, keptSites } from "./kept.ts";
 
@@ -12,6 +12,18 @@ const READ = 1;
 const WRITE = 2;
 const PATTERN = 3;
 const VALUE = 4;
+
+/** The matrix whose output each site is, within its layer; reads are the output of none. */
+const MATRIX: Readonly<Record<Site, number>> = {
+  "attn.act_in": -1,
+  "attn.q": 0,
+  "attn.k": 0,
+  "attn.v": 0,
+  "attn.resid_delta": 1,
+  "mlp.act_in": -1,
+  "mlp.post_act": 2,
+  "mlp.resid_delta": 3,
+};
 
 /** Indices of edges in the order of all nonzero weights (`Wiring.sources`). */
 export type EdgeIndices = ReadonlySet<number>;
@@ -28,6 +40,7 @@ export class Wiring {
   private readonly byTarget: Int32Array;
   private readonly outgoing: Int32Array;
   private readonly bySource: Int32Array;
+  private readonly specs: readonly SiteSpec[];
   private readonly role: Uint8Array;
   /** Residual channel of reads and writes; layer * heads + head of queries, keys and values. */
   private readonly place: Int32Array;
@@ -42,6 +55,7 @@ export class Wiring {
    */
   constructor(config: ModelConfig, params: Params) {
     const specs = siteSpecs(config);
+    this.specs = specs;
     const last = specs[specs.length - 1]!;
     this.config = config;
     this.nodes = last.offset + last.width;
@@ -86,6 +100,13 @@ export class Wiring {
     this.weights = Float32Array.from(weights);
     [this.incoming, this.byTarget] = grouped(this.targets, this.nodes);
     [this.outgoing, this.bySource] = grouped(this.sources, this.nodes);
+  }
+
+  /** Which matrix an edge is of: 4 * layer + 0 to 3 for c_attn, attention's c_proj, c_fc and the MLP's c_proj. */
+  matrixOf(edge: number): number {
+    const target = this.targets[edge]!;
+    const { layer, site } = this.specs.find(({ offset, width }) => target < offset + width)!;
+    return 4 * layer + MATRIX[site];
   }
 
   /** Indices of the edges between kept nodes, ascending. */

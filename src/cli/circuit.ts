@@ -7,6 +7,7 @@ await runProgram({
   description: "Find the smallest circuit that does a task, look at it and draw it.",
   examples: [
     ["circuit extract runs/quotes", "find the circuit of the run's task"],
+    ["circuit verify runs/quotes --thorough", "check whether it is real"],
     ["circuit show runs/quotes", "its nodes and edges as a table"],
     ["circuit compare runs/quotes runs/dense", "how many times more edges a dense model needs"],
     ["circuit export runs/quotes --format svg", "the figure for a paper"],
@@ -16,6 +17,11 @@ await runProgram({
       name: "extract",
       summary: "find the smallest circuit for each task of a run",
       load: () => import("./commands/extract.ts"),
+    },
+    {
+      name: "verify",
+      summary: "check whether circuits are real",
+      load: () => import("./commands/verify.ts"),
     },
     { name: "show", summary: "print nodes and edges of a circuit", load: () => import("./commands/show.ts") },
     {

@@ -32,3 +32,58 @@ export function bootstrapInterval(values: readonly number[], rng: Rng): [low: nu
   const outside = Math.floor((RESAMPLES * (1 - LEVEL)) / 2);
   return [rounded(means[outside]!), rounded(means[RESAMPLES - 1 - outside]!)];
 }
+
+/** Resamples of a mean: the interval's ends are good to a twentieth of its width. */
+const MEAN_RESAMPLES = 1000;
+
+/** A mean and its percentile bootstrap interval, as `bootstrapInterval`; of one value the interval is the value. */
+export function meanInterval(values: ArrayLike<number>, rng: Rng): { value: number; low: number; high: number } {
+  const n = values.length;
+  const meanOf = (pick: (i: number) => number): number => {
+    let sum = 0;
+    for (let i = 0; i < n; i++) sum += values[pick(i)]!;
+    return sum / n;
+  };
+  const means = Float64Array.from({ length: MEAN_RESAMPLES }, () => meanOf(() => rng.int(0, n - 1))).sort();
+  const outside = Math.floor((MEAN_RESAMPLES * (1 - LEVEL)) / 2);
+  return { value: meanOf((i) => i), low: means[outside]!, high: means[MEAN_RESAMPLES - 1 - outside]! };
+}
+
+/** Arithmetic mean; NaN of nothing. */
+export function mean(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]!;
+  return sum / values.length;
+}
+
+/** Lower middle value; NaN of nothing. */
+export function median(values: ArrayLike<number>): number {
+  const sorted = Float64Array.from(values).sort();
+  return sorted[(sorted.length - 1) >> 1] ?? Number.NaN;
+}
+
+/** Spearman's rank correlation, ties at their mean rank; 0 where one side does not vary. */
+export function rankCorrelation(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  const [x, y] = [ranks(a), ranks(b)];
+  const middle = (x.length - 1) / 2;
+  let [xy, xx, yy] = [0, 0, 0];
+  for (let i = 0; i < x.length; i++) {
+    const [dx, dy] = [x[i]! - middle, y[i]! - middle];
+    xy += dx * dy;
+    xx += dx * dx;
+    yy += dy * dy;
+  }
+  return xx > 0 && yy > 0 ? xy / Math.sqrt(xx * yy) : 0;
+}
+
+function ranks(values: ArrayLike<number>): Float64Array {
+  const order = Array.from({ length: values.length }, (_, i) => i).sort((i, j) => values[i]! - values[j]!);
+  const rank = new Float64Array(values.length);
+  for (let from = 0; from < order.length; ) {
+    let to = from;
+    while (to + 1 < order.length && values[order[to + 1]!] === values[order[from]!]) to++;
+    for (let i = from; i <= to; i++) rank[order[i]!] = (from + to) / 2;
+    from = to + 1;
+  }
+  return rank;
+}

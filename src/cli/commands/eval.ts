@@ -5,7 +5,6 @@ import { drawOf, type TaskLoss, type TaskSpec, variantNames } from "../../data/t
 import { Model } from "../../model/model.ts";
 import { isLearned, type PairMetrics, pairMetrics } from "../../train/evaluate.ts";
 import { probeCurve } from "../../train/probes.ts";
-import { SparseError } from "../../util/errors.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
 import { jsonOption, oneOf, taskLossOption } from "../options.ts";
@@ -15,6 +14,7 @@ import { examplesText } from "../program.ts";
 import { count, nats, percent, type Style, table } from "../render.ts";
 import { mean } from "../train-log.ts";
 import { openTrainedRun, type TrainedRun, tasksOfRun } from "../trained-run.ts";
+import { unfit } from "../unfit.ts";
 
 const SPLITS = ["val", "test"] as const;
 
@@ -70,18 +70,6 @@ interface Row {
   readonly scores: PairMetrics | null;
   /** Why not. */
   readonly unfit?: string;
-}
-
-/** Why a variant or probe may be more than a model can be asked, by the code of the error. */
-const UNFIT: Readonly<Record<string, string>> = {
-  "prompt-length": "longer than the context",
-  "task-names": "the tokenizer lacks its names",
-  "task-target": "the tokenizer lacks its completions",
-  "task-padding": "the tokenizer cannot make its prompts equally long",
-};
-
-function unfit(error: unknown): string | undefined {
-  return error instanceof SparseError ? UNFIT[error.code] : undefined;
 }
 
 interface Job {

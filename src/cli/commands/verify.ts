@@ -1,0 +1,152 @@
+/** `circuit verify`: checks whether circuits are real, and writes what it found beside them. */
+import * as path from "node:path";
+import { type Command, Option } from "commander";
+import { readCircuit } from "../../circuits/file.ts";
+import { CHECKS, type CheckName } from "../../circuits/verification.ts";
+import { Model } from "../../model/model.ts";
+import { circuitPath } from "../../runs/layout.ts";
+import { goalError, inputError, interruptError, type SparseError } from "../../util/errors.ts";
+import { pathExists } from "../../util/files.ts";
+import { nearest } from "../../util/nearest.ts";
+import type { Subject } from "../../verify/subject.ts";
+import { openCollection } from "../circuit-files.ts";
+import { describeEngine, type EngineFlags, engineOptions, openEngine } from "../engine.ts";
+import { type ExtractableTask, type ExtractSource, pairsSource, runSource } from "../extract-source.ts";
+import { interruptible } from "../interrupt.ts";
+import { jsonOption, wholeNumber } from "../options.ts";
+import type { Output } from "../output.ts";
+import { examplesText } from "../program.ts";
+import { prepareText } from "../trained-run.ts";
+import { printVerification } from "../verification-report.ts";
+import { verifyTask } from "../verify-task.ts";
+
+interface VerifyFlags extends EngineFlags {
+  readonly task?: string;
+  readonly variant?: string;
+  readonly pairs?: string;
+  readonly circuits?: string;
+  readonly thorough: boolean;
+  readonly checks?: readonly CheckName[];
+  readonly seed: number;
+  readonly tiedQk: boolean;
+  readonly peers: readonly string[];
+  readonly strict: boolean;
+}
+
+export function register(command: Command, out: Output): void {
+  command
+    .argument("<run>", "a run with circuits, such as runs/quotes; with --pairs any checkpoint or model folder")
+    .option("--task <name>", "task or group (default: every circuit of the run)")
+    .option("--variant <name>", "the variant of the prompts that the circuit was extracted for (default: base)")
+    .addOption(
+      new Option(
+        "--pairs <file>",
+        "the pairs that the circuit was extracted for, of a model trained elsewhere",
+      ).conflicts(["task", "variant"]),
+    )
+    .option("--circuits <dir>", "folder of the circuits (default: <run>/circuits)")
+    .option("--thorough", "more pairs and draws, and the checks that search for circuits again", false)
+    .option("--checks <names>", `only these, with commas: ${CHECKS.join(", ")}`, checkNames)
+    .option("--seed <n>", "seed of what is drawn at random", wholeNumber("--seed"), 0)
+    .option("--tied-qk", "search again with query and key of a channel tied", false)
+    .option("--peers <runs...>", "other runs of the task, to compare sizes over training seeds", [])
+    .option("--strict", "exit with code 1 when a check fails", false);
+  engineOptions(command);
+  jsonOption(command);
+  command.addHelpText(
+    "after",
+    examplesText([
+      ["circuit verify runs/quotes", "the checks that take seconds"],
+      ["circuit verify runs/quotes --thorough", "all of them, with controls that search again"],
+      ["circuit verify runs/quotes --checks interchange,necessity", "two of them"],
+      ["circuit verify runs/quotes --thorough --peers runs/quotes-1 runs/quotes-2", "sizes over training seeds too"],
+    ]),
+  );
+  command.action((dir: string, flags: VerifyFlags) => interruptible(out, (signal) => run(dir, flags, out, signal)));
+}
+
+async function run(dir: string, flags: VerifyFlags, out: Output, signal: AbortSignal): Promise<void> {
+  const started = performance.now();
+  const source =
+    flags.pairs === undefined ? await runSource(dir, flags.task, flags.variant) : pairsSource(dir, flags.pairs);
+  const found = source.tasks.flatMap((task) => placeOf(dir, task, flags));
+  if (found.length === 0) throw noCircuit(dir, source, flags);
+  if (source.trained) await prepareText(source.trained.run, source.trained.data, out, signal);
+  const form = flags.thorough ? "thorough" : "short";
+  const engine = await openEngine(flags, out);
+  const failed: string[] = [];
+  try {
+    out.line(`${out.style.bold(`Verifying the circuits of ${dir}`)} with the ${describeEngine(engine.info)}`);
+    const model = new Model(engine, source.stored);
+    const text = source.text();
+    for (const { task, folder } of found) {
+      const circuit = readCircuit(path.join(folder, "circuit.json"));
+      const peers = flags.peers.flatMap((place) => peerOf(place, task.name));
+      const { seed, tiedQk, checks: only } = flags;
+      const job = { source, task, circuit, folder, model, text, form, seed, only, tiedQk, peers, out, signal } as const;
+      const { report, files } = await verifyTask(job).catch((error: unknown) => {
+        throw signal.aborted ? interruptError("interrupted: nothing was written") : error;
+      });
+      out.event({ event: "verification", ...report, files });
+      printVerification(report, out);
+      out.line(`written ${files.report} and ${files.page}`);
+      if (report.checks.some(({ verdict }) => verdict === "fail")) failed.push(task.name);
+    }
+  } finally {
+    engine.dispose();
+  }
+  const seconds = (performance.now() - started) / 1000;
+  out.done(
+    { run: dir, tasks: found.map(({ task }) => task.name), failed, seconds },
+    flags.strict ? failure(failed) : undefined,
+  );
+}
+
+function failure(failed: readonly string[]): SparseError | undefined {
+  if (failed.length === 0) return undefined;
+  return goalError("verification-failed", `checks failed of ${failed.join(", ")}`, "The reports say which and why.");
+}
+
+/** Where the circuit of a task is, if it has one. */
+function placeOf(
+  dir: string,
+  task: ExtractableTask,
+  { circuits }: VerifyFlags,
+): { task: ExtractableTask; folder: string }[] {
+  const folder = circuits === undefined ? circuitPath(dir, task.folder) : path.join(circuits, task.folder);
+  return pathExists(path.join(folder, "circuit.json")) ? [{ task, folder }] : [];
+}
+
+function noCircuit(dir: string, { tasks }: ExtractSource, { circuits }: VerifyFlags): SparseError {
+  const names = tasks.map(({ folder }) => folder).join(", ");
+  return inputError(
+    "circuit-missing",
+    `${circuits ?? dir} has no circuit of ${names}`,
+    `Find it with \`circuit extract ${dir}\`, which also verifies it.`,
+  );
+}
+
+/** The size of another run's circuit. */
+function peerOf(place: string, task: string): Subject["peers"] {
+  const circuit = openCollection(place).circuits.get(task);
+  if (circuit) return [{ run: place, nodes: circuit.counts.nodes, edges: circuit.counts.edges }];
+  throw inputError(
+    "circuit-missing",
+    `--peers: ${place} has no circuit of ${task}`,
+    "Extract it, or leave the run out.",
+  );
+}
+
+/** Names of checks with commas between; hyphens may stand for spaces. */
+function checkNames(typed: string): readonly CheckName[] {
+  return typed.split(",").map((part) => {
+    const name = part.trim().replaceAll("-", " ");
+    const known = CHECKS.find((check) => check === name);
+    if (known) return known;
+    throw inputError(
+      "unknown-check",
+      `--checks: there is no check "${part.trim()}"`,
+      `Did you mean "${nearest(name, CHECKS)}"? Checks: ${CHECKS.join(", ")}.`,
+    );
+  });
+}

@@ -1,0 +1,130 @@
+/** Verification of one circuit: gathers what checks need, runs them, and writes what they found beside the circuit. */
+import * as path from "node:path";
+import { serializeCircuit } from "../circuits/file.ts";
+import { reportPage } from "../circuits/report-page.ts";
+import { restoreCircuit } from "../circuits/restore.ts";
+import type { Circuit } from "../circuits/schema.ts";
+import type { CheckName, Report } from "../circuits/verification.ts";
+import { Wiring } from "../circuits/wiring.ts";
+import { Model } from "../model/model.ts";
+import { weightsHash } from "../model/params.ts";
+import type { Ablation } from "../prune/ablation.ts";
+import type { Pairs } from "../prune/extract.ts";
+import { measureAblation, type TokenBatch } from "../prune/means.ts";
+import { inputError } from "../util/errors.ts";
+import { writeFileAtomic } from "../util/files.ts";
+import { formatJson } from "../util/json.ts";
+import type { Subject } from "../verify/subject.ts";
+import { inShort, verify } from "../verify/verify.ts";
+import type { ExtractableTask, ExtractSource } from "./extract-source.ts";
+import type { Output } from "./output.ts";
+
+export interface VerifyJob {
+  readonly source: ExtractSource;
+  readonly task: ExtractableTask;
+  readonly circuit: Circuit;
+  /** Folder of circuit.json. */
+  readonly folder: string;
+  readonly model: Model;
+  /** Text that ablation values are over. */
+  readonly text: readonly TokenBatch[];
+  readonly form: "short" | "thorough";
+  readonly seed: number;
+  readonly only?: readonly CheckName[] | undefined;
+  readonly tiedQk: boolean;
+  readonly peers: Subject["peers"];
+  readonly out: Output;
+  readonly signal: AbortSignal;
+}
+
+export interface Verified {
+  readonly report: Report;
+  readonly circuit: Circuit;
+  readonly files: { readonly circuit: string; readonly report: string; readonly page: string };
+}
+
+/** Writes report.json and report.html, and circuit.json with the short of it. Throws the signal's reason when it ends the checks. */
+export async function verifyTask(job: VerifyJob): Promise<Verified> {
+  const { circuit, folder, form, seed, only, signal, out } = job;
+  const subject = subjectOf(job);
+  const started = performance.now();
+  const report = await verify(subject, identityOf(circuit), {
+    form,
+    seed,
+    only,
+    signal,
+    progress: (check, done, of) => {
+      const left =
+        done > 0.5 ? `, about ${Math.ceil(((performance.now() - started) / 1000 / done) * (of - done))} s left` : "";
+      out.live(`verifying ${circuit.task.name}: ${check}, ${Math.floor(done)} of ${of} checks done${left}`);
+    },
+  });
+  const verified: Circuit = { ...circuit, verification: inShort(report) };
+  const files = {
+    circuit: path.join(folder, "circuit.json"),
+    report: path.join(folder, "report.json"),
+    page: path.join(folder, "report.html"),
+  };
+  writeFileAtomic(files.report, formatJson(report));
+  writeFileAtomic(files.page, await reportPage(report));
+  writeFileAtomic(files.circuit, serializeCircuit(verified));
+  return { report, circuit: verified, files };
+}
+
+function identityOf({ model, task, counts, target, ablation }: Circuit): Report["circuit"] {
+  const norms = ablation.frozenNorm ? ", frozen norms" : "";
+  return {
+    run: model.run,
+    weightsHash: model.weightsHash,
+    task: task.name,
+    variant: task.variant,
+    nodes: counts.nodes,
+    edges: counts.edges,
+    target,
+    ablation: `${ablation.kind}${norms}`,
+  };
+}
+
+function subjectOf({ source, task, circuit, model, text, tiedQk, peers }: VerifyJob): Subject {
+  const { stored } = source;
+  if (weightsHash(stored.params) !== circuit.model.weightsHash) {
+    throw inputError(
+      "circuit-model",
+      `the circuit of ${circuit.task.name} is of another model than ${source.name}: their weights differ`,
+      "Extract it again from this model, or give the run that it is of.",
+    );
+  }
+  const wiring = new Wiring(stored.config, stored.params);
+  const [searchSeed = circuit.provenance.seed] = circuit.search.seeds;
+  const ablations = new Map<Model, Map<string, Ablation>>();
+  const ablate: Subject["ablate"] = (kind, frozenNorm, of = model) => {
+    const known = ablations.get(of) ?? new Map<string, Ablation>();
+    ablations.set(of, known);
+    const measured = known.get(kind) ?? measureAblation(of, text, { kind, frozenNorm, seed: searchSeed });
+    known.set(kind, measured);
+    return measured.frozenNorm === frozenNorm ? measured : { ...measured, frozenNorm };
+  };
+  const { kind, frozenNorm } = circuit.ablation;
+  const pairs = new Map<number, Pairs>();
+  return {
+    model,
+    stored,
+    wiring,
+    circuit: restoreCircuit(circuit, wiring),
+    target: circuit.target,
+    seed: circuit.provenance.seed,
+    tiedQk,
+    ablation: ablate(kind, frozenNorm),
+    ablate,
+    pairs: (seed) => {
+      const known = pairs.get(seed) ?? task.pairs(seed);
+      pairs.set(seed, known);
+      return known;
+    },
+    places: task.places,
+    heldOut: source.heldOut,
+    tokenText: source.tokenText,
+    modelOf: (other) => new Model(model.engine, other),
+    peers,
+  };
+}

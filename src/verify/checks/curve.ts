@@ -1,0 +1,89 @@
+/** How fast does performance grow with the size of the circuit? */
+import { attributionOrders } from "../../prune/attribution.ts";
+import { without } from "../../prune/kept.ts";
+import { above, below, type Check, share, worst } from "../check.ts";
+import type { Lab } from "../lab.ts";
+
+/** Shares of the model's edges, as MIB has them. */
+const SHARES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
+const STEPS = 5;
+const CPR = [0.9, 0.7] as const;
+const CMD = [0.1, 0.3] as const;
+
+export const curve: Check = {
+  name: "curve",
+  question: "Is a small share of the edges enough, and do more edges not spoil it?",
+  definition:
+    "Faithfulness f(k) by task loss of circuits with a share k of the model's edges: the circuit's nodes by their effect when left " +
+    `out, then all others by integrated gradients of ${STEPS} steps. CPR is the area under f, CMD that between f and 1, by trapezoids ` +
+    `over k = ${SHARES.join(", ")}.`,
+  threshold:
+    `Passes with CPR at least ${CPR[0]} and CMD at most ${CMD[0]}; weak down to ${CPR[1]} and up to ${CMD[1]}. A curve that dips has ` +
+    "nodes that only work as long as others are ablated.",
+  source: "Mueller et al. 2025 (MIB), CPR and CMD over edges; they take logit differences, here it is the task loss",
+  praise: "its curve is full",
+  searches: false,
+  async run(lab) {
+    const order = await ranked(lab);
+    const { wiring } = lab.subject;
+    const empty = lab.without(order, lab.few).loss;
+    const full = lab.without([], lab.few).loss;
+    const points = [{ x: 0, y: 0 }];
+    for (const [i, part] of SHARES.entries()) {
+      await lab.breathe(i, SHARES.length);
+      const kept = firstWithEdges(order, part * wiring.sources.length, (mask) => wiring.countEdges(mask));
+      const { loss } = lab.score(kept, lab.few);
+      points.push({ x: part, y: (empty - loss) / (empty - full) });
+    }
+    const area = (of: (y: number) => number): number =>
+      points.slice(1).reduce((sum, { x, y }, i) => sum + ((x - points[i]!.x) * (of(y) + of(points[i]!.y))) / 2, 0);
+    const cpr = area((y) => y);
+    const cmd = area((y) => Math.abs(1 - y));
+    const lowest = Math.min(...points.slice(1).map(({ y }) => y));
+    return {
+      verdict: worst(above(cpr, ...CPR), below(cmd, ...CMD)),
+      reason: `CPR ${cpr.toFixed(3)}, CMD ${cmd.toFixed(3)}; lowest faithfulness ${share(lowest)} from ${share(SHARES[0]!)} of the edges on`,
+      figures: [
+        { name: "CPR", value: cpr },
+        { name: "CMD", value: cmd },
+        { name: "lowest faithfulness", value: lowest },
+      ],
+      plots: [
+        {
+          title: "Faithfulness by share of edges",
+          x: { label: "share of the model's edges", log: true },
+          y: { label: "faithfulness" },
+          level: 1,
+          series: [{ name: "circuits of this size", points: points.slice(1) }],
+        },
+      ],
+    };
+  },
+};
+
+/** All nodes, the circuit's first. */
+async function ranked(lab: Lab): Promise<number[]> {
+  const { kept } = lab.subject.circuit;
+  const { signal } = lab.options;
+  const effect = new Map(lab.nodes.map((n) => [n, lab.pruned(lab.few).score({ kept: without(kept, [n]) }).loss]));
+  const own = [...lab.nodes].sort((a, b) => effect.get(b)! - effect.get(a)! || a - b);
+  const [order] = await attributionOrders(lab.ablated, lab.few, [STEPS], { signal });
+  await lab.breathe();
+  return [...own, ...Array.from(order!).filter((n) => !kept[n])];
+}
+
+/** The fewest nodes from the front that have so many edges among them; all when there are not so many. */
+function firstWithEdges(order: readonly number[], edges: number, count: (kept: Uint8Array) => number): Uint8Array {
+  const first = (length: number): Uint8Array => {
+    const kept = new Uint8Array(order.length);
+    for (const n of order.slice(0, length)) kept[n] = 1;
+    return kept;
+  };
+  let [lo, hi] = [0, order.length];
+  while (lo < hi) {
+    const middle = (lo + hi) >> 1;
+    if (count(first(middle)) >= edges) hi = middle;
+    else lo = middle + 1;
+  }
+  return first(lo);
+}

@@ -1,0 +1,81 @@
+/** Do the circuit's nodes mean in the circuit what they mean in the model? */
+import { mean } from "../../util/statistics.ts";
+import { below, type Check, nats, share } from "../check.ts";
+import { fullValues } from "../full-values.ts";
+import type { Lab } from "../lab.ts";
+import type { Intervene } from "../pruned.ts";
+
+const FRACTIONS = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
+
+export const interchange: Check = {
+  name: "interchange",
+  question: "Can the circuit's nodes take the values that they have in the full model?",
+  definition:
+    "In the pruned run a random fraction p of the circuit's nodes takes the values of the full model's run on the same prompts, " +
+    "for p from 0 to 1: the mean task loss over draws at each p.",
+  threshold:
+    "Passes when the mean loss is never above the target; weak up to twice the target. Nodes that carry something else in the model " +
+    "than in the circuit would mislead what reads them.",
+  source: "Geiger et al. 2021 (interchange interventions); Drori 2026, for weight-sparse circuits",
+  praise: "survives interchange",
+  searches: false,
+  async run(lab) {
+    const { target } = lab.subject;
+    const draws = lab.draws(3, 10);
+    const pruned = lab.pruned(lab.few);
+    const patched = patchedFrom(lab);
+    const points: { x: number; y: number; low: number; high: number }[] = [];
+    for (const [i, p] of FRACTIONS.entries()) {
+      await lab.breathe(i, FRACTIONS.length);
+      const losses = Array.from({ length: p === 0 || p === 1 ? 1 : draws }, (_, draw) => {
+        const rng = lab.rng("interchange", p, draw);
+        const chosen = rng.sample(lab.nodes, Math.round(p * lab.nodes.length));
+        return pruned.score({}, patched(chosen)).loss;
+      });
+      points.push({ x: p, y: mean(losses), low: Math.min(...losses), high: Math.max(...losses) });
+    }
+    const highest = points.reduce((a, b) => (b.y > a.y ? b : a));
+    return {
+      verdict: below(highest.y, target, 2 * target),
+      reason: `highest loss ${nats(highest.y)} at p = ${highest.x}, target ${target}; with all values of the model ${nats(points.at(-1)!.y)}`,
+      figures: [
+        { name: "highest mean loss", value: highest.y, low: highest.low, high: highest.high, unit: "nats" },
+        { name: "p of the highest loss", value: highest.x },
+        { name: "loss at p = 1", value: points.at(-1)!.y, unit: "nats" },
+        { name: "share of p within the target", value: points.filter(({ y }) => y <= target).length / points.length },
+      ],
+      plots: [
+        {
+          title: `Values from the full model (mean and range of ${draws} draws)`,
+          x: { label: "fraction p of the circuit's nodes" },
+          y: { label: "task loss, nats" },
+          level: target,
+          series: [{ name: "circuit", points }],
+        },
+      ],
+      tables: [
+        {
+          title: "One node at a time",
+          columns: ["node", "task loss, nats", "share of targets"],
+          rows: lab.nodes.map((n) => {
+            const { loss } = pruned.score({}, patched([n]));
+            return [lab.nameOf(n), loss, share(loss / target)];
+          }),
+        },
+      ],
+    };
+  },
+};
+
+/** Interventions that give nodes the full model's values. */
+function patchedFrom(lab: Lab): (nodes: readonly number[]) => Intervene {
+  const full = new Map(
+    lab
+      .pruned(lab.few)
+      .parts.map((part) => [part, fullValues(lab.subject.model, part.batch, part.prefixes, lab.nodes)]),
+  );
+  return (nodes) => (part) => {
+    const values = full.get(part)!;
+    return new Map(nodes.map((n) => [n, (_, prefix) => values.get(n)![prefix]!]));
+  };
+}

@@ -1,0 +1,73 @@
+/** Is each node and each edge needed? */
+import { holdsWithin } from "../../prune/candidate.ts";
+import { without } from "../../prune/kept.ts";
+import { type Check, nats } from "../check.ts";
+
+export const minimality: Check = {
+  name: "minimality",
+  question: "Is every node and every edge needed?",
+  definition:
+    "Task loss of the circuit without one node, for each; and with one edge that carries only what its ablated source would send, " +
+    "for each.",
+  threshold:
+    "A node or edge is spare when the loss without it is surely within the target: two standard errors below it. Passes when none " +
+    "is spare; weak when only edges are, which the search removes on request (--prune-edges); fails when a node is.",
+  source: "Wang et al. 2022, section 4 (minimality); the search's own rule for held-out pairs",
+  praise: "minimal",
+  searches: false,
+  async run(lab) {
+    const { circuit, wiring, target } = lab.subject;
+    const base = lab.circuit.loss;
+    const total = lab.nodes.length + lab.edges.length;
+    const leaveOut = async (
+      items: readonly number[],
+      done: number,
+      score: (item: number) => { loss: number; margins: Float64Array },
+    ) => {
+      const list: { item: number; rise: number; spare: boolean }[] = [];
+      for (const item of items) {
+        await lab.breathe(done + list.length, total);
+        const left = score(item);
+        list.push({ item, rise: left.loss - base, spare: holdsWithin(left, target) });
+      }
+      return list.sort((a, b) => b.rise - a.rise);
+    };
+    const nodes = await leaveOut(lab.nodes, 0, (n) => lab.pruned().score({ kept: without(circuit.kept, [n]) }));
+    const edges = await leaveOut(lab.edges, lab.nodes.length, (e) =>
+      lab.pruned().score({ removed: new Set([...circuit.removed, e]) }),
+    );
+    const spareNodes = nodes.filter(({ spare }) => spare).length;
+    const spareEdges = edges.filter(({ spare }) => spare).length;
+    const least = nodes.at(-1);
+    return {
+      verdict: spareNodes > 0 ? "fail" : spareEdges > 0 ? "weak" : "pass",
+      reason:
+        `${spareNodes} of ${nodes.length} nodes and ${spareEdges} of ${edges.length} edges are spare` +
+        (least ? `; the node that matters least is worth ${nats(least.rise)} nats` : ""),
+      figures: [
+        { name: "spare nodes", value: spareNodes },
+        { name: "spare edges", value: spareEdges },
+        { name: "least effect of a node", value: least?.rise ?? null, unit: "nats" },
+        { name: "least effect of an edge", value: edges.at(-1)?.rise ?? null, unit: "nats" },
+      ],
+      tables: [
+        {
+          title: "Rise of the task loss without one node",
+          columns: ["node", "rise, nats", "spare"],
+          rows: nodes.map(({ item, rise, spare }) => [lab.nameOf(item), rise, spare ? "yes" : "no"]),
+        },
+        {
+          title: "Rise of the task loss without one edge",
+          columns: ["from", "to", "weight", "rise, nats", "spare"],
+          rows: edges.map(({ item, rise, spare }) => [
+            lab.nameOf(wiring.sources[item]!),
+            lab.nameOf(wiring.targets[item]!),
+            wiring.weights[item]!,
+            rise,
+            spare ? "yes" : "no",
+          ]),
+        },
+      ],
+    };
+  },
+};

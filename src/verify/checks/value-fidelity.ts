@@ -1,0 +1,172 @@
+/** Do the circuit's nodes carry what they carry in the model? */
+import { attentionWidth } from "../../model/config.ts";
+import { mean, median } from "../../util/statistics.ts";
+import { below, type Check, type Finding, worst } from "../check.ts";
+import { fullValues } from "../full-values.ts";
+import type { Lab } from "../lab.ts";
+import type { NodeValues, Part } from "../pruned.ts";
+
+/** Fraction of variance unexplained, mean over nodes, and Jensen-Shannon divergence as a share of ln 2, mean over heads. */
+const FVU = [0.2, 0.5] as const;
+const JS = [0.1, 0.3] as const;
+
+export const valueFidelity: Check = {
+  name: "value fidelity",
+  question: "Do nodes and attention patterns survive pruning?",
+  definition:
+    "For each node the fraction of variance unexplained: the mean squared difference between its values in the circuit and in the " +
+    "full model over all tokens of the prompts, by their variance in the full model. For each head with a value channel in the " +
+    "circuit: the Jensen-Shannon divergence between its attention at the answer token in the circuit and in the model, by ln 2.",
+  threshold:
+    `Passes with a mean over nodes of at most ${FVU[0]} and a mean over heads of at most ${JS[0]}; weak up to ${FVU[1]} and ${JS[1]}. At 1 a ` +
+    "node's values say nothing of those it has in the model.",
+  source: "Drori 2026 (nodes and attention patterns change when weight-sparse models are pruned)",
+  praise: "faithful in its values",
+  searches: false,
+  async run(lab): Promise<Finding> {
+    const unexplained = nodeErrors(lab);
+    await lab.breathe(1, 2);
+    if (unexplained.length === 0) return { verdict: "not applicable", reason: "the circuit has no nodes", figures: [] };
+    const patterns = headDivergences(lab);
+    // A node that never varies in the model has no variance to explain.
+    const fvu = unexplained.flatMap(({ value }) => (Number.isFinite(value) ? [Math.min(value, CAP)] : []));
+    const average = mean(fvu);
+    const js = patterns.length > 0 ? mean(patterns.map(({ value }) => value)) : null;
+    return {
+      verdict: worst(below(average, ...FVU), js === null ? "not applicable" : below(js, ...JS)),
+      reason:
+        `${average.toFixed(3)} of the variance of its ${unexplained.length} nodes unexplained (median ${median(fvu).toFixed(3)})` +
+        (js === null ? "; no attention in it" : `; attention differs by ${js.toFixed(3)}`),
+      figures: [
+        { name: "variance unexplained, mean over nodes", value: average },
+        { name: "variance unexplained, median over nodes", value: median(fvu) },
+        { name: "variance unexplained, worst node", value: Math.max(...fvu) },
+        { name: "Jensen-Shannon divergence of attention, mean over heads", value: js },
+      ],
+      tables: [
+        {
+          title: "Nodes",
+          columns: ["node", "variance unexplained", "variance in the model"],
+          rows: unexplained.map(({ node, value, variance }) => [
+            lab.nameOf(node),
+            Number.isFinite(value) ? value : null,
+            variance,
+          ]),
+        },
+        {
+          title: "Attention of heads at the answer token",
+          columns: ["head", "Jensen-Shannon divergence / ln 2"],
+          rows: patterns.map(({ head, value }) => [head, value]),
+        },
+      ],
+    };
+  },
+};
+
+/** A node is no worse than this: the mean over nodes would else be that of one whose variance is tiny. */
+const CAP = 1;
+
+function nodeErrors(lab: Lab): { node: number; value: number; variance: number }[] {
+  const sums = new Map(lab.nodes.map((n) => [n, { count: 0, sum: 0, squares: 0, error: 0 }]));
+  const pruned = lab.pruned(lab.few);
+  for (const part of pruned.parts) {
+    const own = pruned.values(part);
+    const full = fullValues(lab.subject.model, part.batch, part.prefixes, lab.nodes);
+    for (const [node, sum] of sums) {
+      const seen = own.get(node);
+      if (!seen) continue;
+      const values = full.get(node)!;
+      for (const n of seen.rows) {
+        sum.count++;
+        sum.sum += values[n]!;
+        sum.squares += values[n]! ** 2;
+        sum.error += (seen.values[n]! - values[n]!) ** 2;
+      }
+    }
+  }
+  return [...sums].map(([node, { count, sum, squares, error }]) => {
+    const variance = Math.max(0, squares / count - (sum / count) ** 2);
+    const mse = error / count;
+    // Float rounding alone is no difference.
+    const value = variance > 1e-12 ? mse / variance : mse > 1e-12 ? Number.NaN : 0;
+    return { node, value, variance };
+  });
+}
+
+/** Divergence of attention patterns of the heads that the circuit uses. */
+function headDivergences(lab: Lab): { head: string; value: number }[] {
+  const { stored, model } = lab.subject;
+  const { headWidth, heads } = stored.config;
+  const pruned = lab.pruned(lab.few);
+  const used = [...new Set(lab.nodes.flatMap((n) => headOf(lab, n) ?? []))];
+  return used.map((key) => {
+    const [layer, head] = [Math.floor(key / heads), key % heads];
+    const siteOffset = (site: string): number => lab.specs.find((s) => s.layer === layer && s.site === site)!.offset;
+    const channels = Array.from({ length: headWidth }, (_, c) => head * headWidth + c);
+    const [q, k] = [siteOffset("attn.q"), siteOffset("attn.k")];
+    const sink = stored.params.get(`transformer.h.${layer}.attn.attn_imp.sink_logit`)?.[head];
+    const divergences: number[] = [];
+    for (const part of pruned.parts) {
+      const own = pruned.values(part);
+      const full = fullValues(model, part.batch, part.prefixes, [
+        ...channels.map((c) => q + c),
+        ...channels.map((c) => k + c),
+      ]);
+      const inCircuit = (node: number, prefix: number): number => carried(own, part, node, prefix);
+      const inModel = (node: number, prefix: number): number => full.get(node)![prefix]!;
+      for (const last of part.prefixes.lastRows) {
+        const pattern = (value: (node: number, prefix: number) => number): number[] =>
+          attention(
+            part,
+            last,
+            channels.map((c) => [q + c, k + c] as const),
+            value,
+            sink,
+          );
+        divergences.push(jensenShannon(pattern(inCircuit), pattern(inModel)) / Math.LN2);
+      }
+    }
+    return { head: `${layer}.attn head ${head}`, value: mean(divergences) };
+  });
+}
+
+/** layer * heads + head of a value channel. */
+function headOf(lab: Lab, node: number): number | undefined {
+  const spec = lab.specs.find(({ offset, width }) => node >= offset && node < offset + width)!;
+  const { config } = lab.subject.stored;
+  if (spec.site !== "attn.v" || node - spec.offset >= attentionWidth(config)) return undefined;
+  return spec.layer * config.heads + Math.floor((node - spec.offset) / config.headWidth);
+}
+
+function carried(own: ReadonlyMap<number, NodeValues>, part: Part, node: number, prefix: number): number {
+  return own.get(node)?.values[prefix] ?? part.fill[node]!;
+}
+
+/** Attention from a prefix to itself and all before it, and at the end what the sink takes. */
+function attention(
+  { prefixes }: Part,
+  from: number,
+  channels: readonly (readonly [q: number, k: number])[],
+  value: (node: number, prefix: number) => number,
+  sink: number | undefined,
+): number[] {
+  const scale = 1 / Math.sqrt(channels.length);
+  const start = prefixes.pathStart[from]!;
+  const scores = Array.from({ length: prefixes.position[from]! + 1 }, (_, t) => {
+    const to = prefixes.path[start + t]!;
+    return scale * channels.reduce((sum, [q, k]) => sum + value(q, from) * value(k, to), 0);
+  });
+  if (sink !== undefined) scores.push(sink);
+  const most = Math.max(...scores);
+  const weights = scores.map((s) => Math.exp(s - most));
+  const total = weights.reduce((a, b) => a + b, 0);
+  return weights.map((w) => w / total);
+}
+
+function jensenShannon(p: readonly number[], q: readonly number[]): number {
+  const term = (x: number, m: number): number => (x > 0 ? x * Math.log(x / m) : 0);
+  return p.reduce((sum, x, i) => {
+    const m = (x + q[i]!) / 2;
+    return sum + (term(x, m) + term(q[i]!, m)) / 2;
+  }, 0);
+}

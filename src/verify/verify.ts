@@ -1,0 +1,134 @@
+/** Runs the checks of a circuit and says what they found together. */
+import {
+  CHECKS,
+  type CheckName,
+  REPORT_FORMAT,
+  REPORT_VERSION,
+  type Report,
+  type ReportCheck,
+  type Verification,
+} from "../circuits/verification.ts";
+import type { Check } from "./check.ts";
+import { agreement } from "./checks/agreement.ts";
+import { binarisation } from "./checks/binarisation.ts";
+import { completeness } from "./checks/completeness.ts";
+import { curve } from "./checks/curve.ts";
+import { generalisation } from "./checks/generalisation.ts";
+import { interchange } from "./checks/interchange.ts";
+import { minimality } from "./checks/minimality.ts";
+import { monosemanticity } from "./checks/monosemanticity.ts";
+import { necessity } from "./checks/necessity.ts";
+import { nonsenseControl } from "./checks/nonsense-control.ts";
+import { otherAblations } from "./checks/other-ablations.ts";
+import { randomWeightsControl } from "./checks/random-weights-control.ts";
+import { relaxation } from "./checks/relaxation.ts";
+import { stability } from "./checks/stability.ts";
+import { sufficiency } from "./checks/sufficiency.ts";
+import { valueFidelity } from "./checks/value-fidelity.ts";
+import { weightNecessity } from "./checks/weight-necessity.ts";
+import { Lab } from "./lab.ts";
+import type { Subject } from "./subject.ts";
+
+/** By name, in the order of `CHECKS`. */
+export const ALL_CHECKS: Readonly<Record<CheckName, Check>> = {
+  sufficiency,
+  necessity,
+  "weight necessity": weightNecessity,
+  completeness,
+  minimality,
+  curve,
+  agreement,
+  generalisation,
+  interchange,
+  "value fidelity": valueFidelity,
+  relaxation,
+  "other ablations": otherAblations,
+  "nonsense control": nonsenseControl,
+  "random weights control": randomWeightsControl,
+  stability,
+  binarisation,
+  monosemanticity,
+};
+
+export interface VerifyOptions {
+  readonly form: "short" | "thorough";
+  readonly seed: number;
+  /** Checks to run; by default all of the thorough form, and those of the short form that search for nothing. */
+  readonly only?: readonly CheckName[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: ((check: CheckName, done: number, of: number) => void) | undefined;
+}
+
+/**
+ * What the checks find. Deterministic for a seed.
+ * @throws the signal's reason when it ends the checks.
+ */
+export async function verify(
+  subject: Subject,
+  identity: Report["circuit"],
+  { form, seed, only, signal, progress }: VerifyOptions,
+): Promise<Report> {
+  const names = CHECKS.filter((name) => only?.includes(name) ?? (form === "thorough" || !ALL_CHECKS[name].searches));
+  let at = 0;
+  const lab = new Lab(subject, {
+    form,
+    seed,
+    signal,
+    progress: (share) => progress?.(names[at]!, at + share, names.length),
+  });
+  const checks: ReportCheck[] = [];
+  for (at = 0; at < names.length; at++) {
+    await lab.breathe();
+    const { name, question, definition, threshold, source, run } = ALL_CHECKS[names[at]!];
+    const { verdict, reason, figures, plots = [], tables = [] } = await run(lab);
+    checks.push({
+      name,
+      verdict,
+      reason,
+      figures: [...figures],
+      question,
+      definition,
+      threshold,
+      source,
+      plots: [...plots],
+      tables: [...tables],
+    });
+  }
+  return {
+    form,
+    seed,
+    pairs: lab.pairs.rows / 2,
+    summary: summaryOf(checks),
+    format: REPORT_FORMAT,
+    version: REPORT_VERSION,
+    circuit: identity,
+    checks,
+  };
+}
+
+/** One line in which every check that did not pass is named: "sufficient, stable; fails interchange (...); weak ...". */
+function summaryOf(checks: readonly ReportCheck[]): string {
+  const of = (verdict: ReportCheck["verdict"]): ReportCheck[] => checks.filter((check) => check.verdict === verdict);
+  const named = (list: readonly ReportCheck[]): string =>
+    list.map(({ name, reason }) => `${name} (${reason})`).join(", ");
+  const passed = of("pass").map(({ name }) => ALL_CHECKS[name].praise);
+  const [failed, weak] = [of("fail"), of("weak")];
+  const missing = CHECKS.filter((name) => !checks.some((check) => check.name === name));
+  return [
+    passed.length > 0 ? passed.join(", ") : "passes nothing",
+    ...(failed.length > 0 ? [`fails ${named(failed)}`] : []),
+    ...(weak.length > 0 ? [`weak in ${named(weak)}`] : []),
+    ...(missing.length > 0 ? [`not run: ${missing.join(", ")}`] : []),
+  ].join("; ");
+}
+
+/** What circuit.json keeps of a report. */
+export function inShort({ form, seed, pairs, summary, checks }: Report): Verification {
+  return {
+    form,
+    seed,
+    pairs,
+    summary,
+    checks: checks.map(({ name, verdict, reason, figures }) => ({ name, verdict, reason, figures })),
+  };
+}
