@@ -23,6 +23,8 @@ export interface OutputOptions {
 
 /** Between two drawings of the status lines. */
 const LIVE_EVERY_MS = 100;
+/** Columns of a text that goes to a file or another program. */
+const PIPED_WIDTH = 120;
 
 export class Output {
   readonly json: boolean;
@@ -30,6 +32,8 @@ export class Output {
   readonly style: Style;
   /** Whether `live` draws anything. */
   readonly isLive: boolean;
+  /** Columns of stdout; where it is not a terminal, what people read well. */
+  readonly width: number;
   /** What the process will exit with. */
   exitCode = 0;
   private readonly stdout: Sink;
@@ -46,6 +50,7 @@ export class Output {
     this.stderr = stderr;
     const plain = Boolean(env.NO_COLOR) || env.TERM === "dumb";
     this.style = styleOf(stdout.isTTY === true && !plain);
+    this.width = (stdout.isTTY && stdout.columns) || PIPED_WIDTH;
     this.errorStyle = styleOf(stderr.isTTY === true && !plain);
     this.isLive = stderr.isTTY === true && env.TERM !== "dumb" && !json;
     this.debug = Boolean(env.SPARSE_DEBUG);

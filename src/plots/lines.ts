@@ -4,6 +4,7 @@
  * dash, so that a figure can be read in black and white.
  */
 import type { TopLevelSpec } from "vega-lite";
+import { wrapWords } from "../util/text.ts";
 import { SIDE } from "./svg.ts";
 
 export interface Point {
@@ -62,6 +63,8 @@ const SIZE = [270, 200] as const;
 const LEAST_SPAN = 8;
 /** Of an axis's label. */
 const LINE_CHARACTERS = 42;
+/** Label of a tick, where it has one: prefixes such as k and M for large numbers, none for small ones. */
+const SHORT = "datum.label && abs(datum.value) < 1000 ? format(datum.value, '~g') : datum.label";
 /** Of lines, pixels. */
 const [LIGHT, HEAVY] = [1.8, 3.6];
 const DASHES = [
@@ -108,10 +111,11 @@ function panelSpec(
   };
   const by = (range?: object) => ({ field: "series", type: "nominal", scale: { domain: names, ...range }, legend });
   const color = by();
-  const bottom = { field: "x", ...placed(x), title: wrap(x.label), axis: axisOf(x) };
+  const bottom = { field: "x", ...placed(x), title: wrapWords(x.label, LINE_CHARACTERS), axis: axisOf(x) };
   // Each layer has an axis of its own where there is one at the top too: then only the first draws it.
   const across = top === undefined ? bottom : { ...bottom, axis: null };
-  const heights = series.flatMap(({ points }) => points.map((point) => point.y));
+  const heights = series.flatMap(({ points }) => points.flatMap(({ y, low = y, high = y }) => [low, y, high]));
+  if (level !== undefined) heights.push(level);
   const upright = placed(y.log ? { domain: logDomain(heights), ...y } : y, true);
   const up = (field: string) => ({ field, ...upright, title: y.label, axis: axisOf(y) });
   const dashes = names.map((_, i) => DASHES[i % DASHES.length]!);
@@ -162,17 +166,6 @@ function panelSpec(
   };
 }
 
-/** Lines of text that fit below a panel. */
-function wrap(text: string): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + word.length < LINE_CHARACTERS) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
-}
-
 /** Around the data, and wide enough that what hardly changes looks like it. */
 function logDomain(values: readonly number[]): [low: number, high: number] {
   const [least, most] = [Math.min(...values), Math.max(...values)];
@@ -189,7 +182,9 @@ function placed({ log = false, domain }: Axis, nice = false): object {
 
 /** Round numbers in short form where no ticks are given: `0.05`, `500`, `20k`, `1.5M`. */
 function axisOf({ ticks }: Axis): object {
-  return ticks === undefined ? { format: "~s", tickCount: 6, labelOverlap: "greedy" } : labelled(ticks);
+  return ticks === undefined
+    ? { format: "~s", labelExpr: SHORT, tickCount: 6, labelOverlap: "greedy" }
+    : labelled(ticks);
 }
 
 function labelled(ticks: readonly Tick[]): object {
