@@ -53,8 +53,15 @@ export function parseCircuit(json: string, where: string): Circuit {
   if (typeof version === "number" && version > CIRCUIT_VERSION) {
     throw inputError(
       "circuit-version",
-      `${where} has version ${version} of the circuit format, this tool reads versions up to ${CIRCUIT_VERSION}`,
+      `${where} has version ${version} of the circuit format, this tool reads version ${CIRCUIT_VERSION}`,
       "Update sparse-circuits, or export the circuit again with this version.",
+    );
+  }
+  if (typeof version === "number" && version < CIRCUIT_VERSION) {
+    throw inputError(
+      "circuit-version",
+      `${where} has version ${version} of the circuit format, this tool reads version ${CIRCUIT_VERSION}`,
+      "Extract the circuit again with this version.",
     );
   }
   const result = circuitSchema.safeParse(value);

@@ -10,7 +10,7 @@ import { nodeId, SITES } from "../model/sites.ts";
 import { verificationSchema } from "./verification.ts";
 
 export const CIRCUIT_FORMAT = "sparse-circuits/circuit";
-export const CIRCUIT_VERSION = 1;
+export const CIRCUIT_VERSION = 2;
 
 const count = z.int().min(0);
 const channel = z.int().min(0);

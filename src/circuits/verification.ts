@@ -29,7 +29,7 @@ export type CheckName = (typeof CHECKS)[number];
 export const VERDICTS = ["pass", "weak", "fail", "not applicable"] as const;
 export type Verdict = (typeof VERDICTS)[number];
 
-export const FORMS = ["short", "thorough"] as const;
+const FORMS = ["short", "thorough"] as const;
 
 const figureSchema = z.strictObject({
   name: z.string(),
@@ -109,7 +109,7 @@ const reportCheckSchema = checkSchema.extend({
 });
 export type ReportCheck = z.infer<typeof reportCheckSchema>;
 
-export const reportSchema = verificationSchema.extend({
+const reportSchema = verificationSchema.extend({
   format: z.literal(REPORT_FORMAT),
   version: z.literal(REPORT_VERSION),
   circuit: z.strictObject({

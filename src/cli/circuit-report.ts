@@ -123,11 +123,18 @@ export function outcomeFields(outcome: Outcome): object {
     fullTaskLoss,
     target,
     oneMinimal: circuit?.search.oneMinimal ?? null,
+    verification: verificationFields(circuit),
     seeds,
     seconds: Number(outcome.seconds.toFixed(3)),
     circuit: outcome.path ?? null,
     ...(failure === undefined ? {} : { failure: failure.code }),
   };
+}
+
+function verificationFields(circuit: Circuit | undefined): object | null {
+  if (!circuit?.verification) return null;
+  const { form, summary, checks } = circuit.verification;
+  return { form, summary, verdicts: Object.fromEntries(checks.map(({ name, verdict }) => [name, verdict])) };
 }
 
 /** Fields of the last event: the task's own when there is one task, else a list. */

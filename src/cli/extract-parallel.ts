@@ -54,6 +54,8 @@ export async function extractInParallel(job: ParallelExtraction): Promise<Outcom
       outcomes[i] = outcome;
       out.event({ event: "circuit", ...outcomeFields(outcome) });
       printOutcome(outcome, `circuit show ${show}`, out);
+      const { verification } = outcome.circuit ?? {};
+      if (verification) out.line(`  verified: ${verification.summary}`);
     }
   };
   try {

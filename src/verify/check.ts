@@ -6,6 +6,9 @@ export type { Verdict };
 
 export interface Finding {
   readonly verdict: Verdict;
+  /** A few words for the summary, where it did not pass. */
+  readonly brief: string;
+  /** One line with the numbers that decided. */
   readonly reason: string;
   readonly figures: readonly Figure[];
   readonly plots?: readonly Plot[];

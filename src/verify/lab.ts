@@ -10,7 +10,7 @@ import type { Score } from "../prune/evaluator.ts";
 import { countKept, indices } from "../prune/kept.ts";
 import { rowsOf, scorePairs } from "../prune/pair-scores.ts";
 import { Rng } from "../util/rng.ts";
-import { meanInterval } from "../util/statistics.ts";
+import { mean, meanInterval } from "../util/statistics.ts";
 import { Pruned } from "./pruned.ts";
 import type { Subject } from "./subject.ts";
 
@@ -166,9 +166,11 @@ export class Lab {
     return kept;
   }
 
-  /** A loss with its bootstrap interval over pairs. */
-  loss(name: string, score: Score): Figure {
-    return { name, ...meanInterval(pairLosses(score), this.rng("bootstrap", name)), unit: "nats" };
+  /** A loss with its bootstrap interval over pairs; of several scores the mean over them. */
+  loss(name: string, ...scores: readonly Score[]): Figure {
+    const each = scores.map(pairLosses);
+    const losses = each[0]!.map((_, pair) => mean(each.map((list) => list[pair]!)));
+    return { name, ...meanInterval(losses, this.rng("bootstrap", name)), unit: "nats" };
   }
 
   get specs() {

@@ -77,10 +77,12 @@ export async function verify(
     progress: (share) => progress?.(names[at]!, at + share, names.length),
   });
   const checks: ReportCheck[] = [];
+  const briefs = new Map<CheckName, string>();
   for (at = 0; at < names.length; at++) {
     await lab.breathe();
     const { name, question, definition, threshold, source, run } = ALL_CHECKS[names[at]!];
-    const { verdict, reason, figures, plots = [], tables = [] } = await run(lab);
+    const { brief, verdict, reason, figures, plots = [], tables = [] } = await run(lab);
+    briefs.set(name, brief);
     checks.push({
       name,
       verdict,
@@ -98,7 +100,7 @@ export async function verify(
     form,
     seed,
     pairs: lab.pairs.rows / 2,
-    summary: summaryOf(checks),
+    summary: summaryOf(checks, briefs),
     format: REPORT_FORMAT,
     version: REPORT_VERSION,
     circuit: identity,
@@ -107,11 +109,14 @@ export async function verify(
 }
 
 /** One line in which every check that did not pass is named: "sufficient, stable; fails interchange (...); weak ...". */
-function summaryOf(checks: readonly ReportCheck[]): string {
-  const of = (verdict: ReportCheck["verdict"]): ReportCheck[] => checks.filter((check) => check.verdict === verdict);
-  const named = (list: readonly ReportCheck[]): string =>
-    list.map(({ name, reason }) => `${name} (${reason})`).join(", ");
-  const passed = of("pass").map(({ name }) => ALL_CHECKS[name].praise);
+function summaryOf(
+  checks: readonly Pick<ReportCheck, "name" | "verdict">[],
+  briefs: ReadonlyMap<CheckName, string>,
+): string {
+  const of = (verdict: ReportCheck["verdict"]): CheckName[] =>
+    checks.filter((check) => check.verdict === verdict).map(({ name }) => name);
+  const named = (list: readonly CheckName[]): string => list.map((name) => `${name} (${briefs.get(name)})`).join(", ");
+  const passed = of("pass").map((name) => ALL_CHECKS[name].praise);
   const [failed, weak] = [of("fail"), of("weak")];
   const missing = CHECKS.filter((name) => !checks.some((check) => check.name === name));
   return [

@@ -36,10 +36,13 @@ it(
     expect(done).toMatchObject({ event: "done", task: "single_double_quote" });
     const fields = ["nodes", "edges", "edgesPerMatrix", "taskLoss", "calibrated", "fullTaskLoss", "seeds", "seconds"];
     for (const field of fields) expect(done, field).toHaveProperty(field);
+    expect(done.verification).toMatchObject({ form: "short", verdicts: { sufficiency: "pass" } });
     const text = fs.readFileSync(at(FOLDER, "circuit.json"), "utf8");
     const stored = parseCircuit(text, "circuit.json");
     expect(stored.taskLoss.val).toBeLessThanOrEqual(0.15);
     expect(stored.search.oneMinimal).toBe(true);
+    expect(stored.verification?.summary).toContain("sufficient");
+    expect(fs.readFileSync(at(FOLDER, "report.html"), "utf8")).toContain("<html");
     expect([stored.counts.nodes, stored.counts.edges]).toEqual([done.nodes, done.edges]);
 
     const search = fs.readFileSync(at(FOLDER, "search.json"), "utf8");
@@ -104,6 +107,38 @@ it(
   TIMEOUT,
 );
 
+it(
+  "verifies again: some checks, the same bytes, and an exit code on request",
+  async () => {
+    expect((await circuit("extract", "run", "--kicks", "0", "--no-curve", "--no-verify", "--out", "own")).code).toBe(0);
+    const before = fs.readFileSync(at("own/single_double_quote/circuit.json"), "utf8");
+    expect(parseCircuit(before, "circuit.json").verification).toBe(null);
+    const verify = ["verify", "run", "--circuits", "own", "--checks", "sufficiency,necessity,other-ablations"];
+    const { code, stdout, stderr } = await circuit(...verify, "--json");
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const report = fs.readFileSync(at("own/single_double_quote/report.json"), "utf8");
+    const found = events(stdout).find(({ event }) => event === "verification")!;
+    expect((found.checks as { name: string }[]).map(({ name }) => name)).toEqual([
+      "sufficiency",
+      "necessity",
+      "other ablations",
+    ]);
+    expect(found.summary).toMatch(/sufficient.*not run: weight necessity/);
+    const after = parseCircuit(fs.readFileSync(at("own/single_double_quote/circuit.json"), "utf8"), "circuit.json");
+    expect(after.verification?.checks.map(({ verdict }) => verdict)).toContain("pass");
+    expect({ ...after, verification: null }).toEqual(parseCircuit(before, "circuit.json"));
+
+    const strict = await circuit(...verify, "--strict");
+    expect(strict.code).toBe(strict.stdout.includes("fail ") ? 3 : 0);
+    expect(fs.readFileSync(at("own/single_double_quote/report.json"), "utf8"), "the same bytes again").toBe(report);
+    const unknown = await circuit("verify", "run", "--checks", "sufficency");
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toContain('Did you mean "sufficiency"');
+    expect((await circuit("verify", "run", "--circuits", "figures")).stderr).toContain("circuit extract run");
+  },
+  TIMEOUT,
+);
+
 describe("a model that was trained elsewhere", { timeout: TIMEOUT }, () => {
   const MODEL = path.join(FIXTURES, "pruning/model");
   const PAIRS = path.join(FIXTURES, "pruning/task.json");
@@ -151,7 +186,7 @@ describe("other ways to extract", { timeout: TIMEOUT }, () => {
 
   it("keeps to frozen norms, zeros, tied queries and keys, fewer edges, and a variant", async () => {
     const flags = ["--frozen-norm", "--ablation", "zero", "--tied-qk", "--prune-edges", "--variant", "strings@1"];
-    const quick = ["--kicks", "0", "--no-curve", "--target", "0.4"];
+    const quick = ["--kicks", "0", "--no-curve", "--target", "0.4", "--no-verify"];
     const { code, stderr } = await circuit("extract", "run", ...flags, ...quick, "--out", "other");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const file = at("other/single_double_quote.strings@1/circuit.json");
@@ -166,13 +201,25 @@ describe("other ways to extract", { timeout: TIMEOUT }, () => {
   it("all tasks of a run at the same time: the same circuits as one by one, a table, the mean and the curves", async () => {
     const learn = ["train", "--task", "brackets", "--steps", "800"];
     expect((await sparse(dir, ...learn, "--out", "brackets")).code).toBe(0);
-    const all = await circuit("extract", "brackets", "--task", "all", "--kicks", "0", "--target", "0.4");
+    const all = await circuit("extract", "brackets", "--task", "all", "--kicks", "0", "--target", "0.4", "--no-verify");
     expect({ code: all.code, stderr: all.stderr }).toEqual({ code: 0, stderr: "" });
     expect(all.stdout).toMatch(/geometric mean of edges over 2 tasks: \d/);
     for (const name of ["curves.json", "curves.csv", "curves.svg"]) {
       expect(fs.existsSync(at("brackets/circuits", name)), name).toBe(true);
     }
-    const one = ["--task", "bracket_brace", "--kicks", "0", "--target", "0.4", "--threads", "2", "--out", "alone"];
+    const one = [
+      "--task",
+      "bracket_brace",
+      "--kicks",
+      "0",
+      "--target",
+      "0.4",
+      "--no-verify",
+      "--threads",
+      "2",
+      "--out",
+      "alone",
+    ];
     expect((await circuit("extract", "brackets", ...one)).code).toBe(0);
     const both = ["brackets/circuits", "alone"].map((folder) => at(folder, "bracket_brace/circuit.json"));
     expect(fs.readFileSync(both[0]!, "utf8")).toBe(fs.readFileSync(both[1]!, "utf8"));

@@ -23,6 +23,8 @@ import { duration, jsonOption, oneOf, realNumber, wholeNumber } from "../options
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { prepareText } from "../trained-run.ts";
+import { printVerification } from "../verification-report.ts";
+import { type VerifyJob, verifyTask } from "../verify-task.ts";
 
 interface ExtractFlags extends EngineFlags {
   readonly task?: string;
@@ -39,6 +41,7 @@ interface ExtractFlags extends EngineFlags {
   readonly kicks: number;
   readonly budget?: number;
   readonly curve: boolean;
+  readonly verify: boolean;
   readonly jobs?: number;
   readonly out?: string;
 }
@@ -70,6 +73,7 @@ export function register(command: Command, out: Output): void {
     .option("--gates <n>", "how often gates are learned by gradients, for places to start", wholeNumber("--gates"), 1)
     .option("--kicks <n>", "rounds of local search, at most", wholeNumber("--kicks"), 120)
     .option("--no-curve", "leave out the curve of task loss against edges")
+    .option("--no-verify", "leave out the checks whether the circuit is real (`circuit verify`)")
     .option("--jobs <n>", "tasks searched at the same time (default: one for each core)", wholeNumber("--jobs", 1))
     .option("--out <dir>", "folder for the circuits (default: <run>/circuits)");
   engineOptions(command);
@@ -168,13 +172,36 @@ async function extractInTurn(
         out,
         signal,
       });
-      outcomes.push(outcome);
-      out.event({ event: "circuit", ...outcomeFields(outcome) });
+      const verified = await verifyOutcome(outcome, { source, task, folder, model, text, flags, out, signal });
+      outcomes.push(verified);
+      out.event({ event: "circuit", ...outcomeFields(verified) });
     }
   } finally {
     engine.dispose();
   }
   return outcomes;
+}
+
+type Verification = Pick<VerifyJob, "source" | "task" | "folder" | "model" | "text" | "out" | "signal"> & {
+  readonly flags: ExtractFlags;
+};
+
+/** Checks a circuit that was written, unless that is not wanted or its search was not finished. */
+async function verifyOutcome(outcome: Outcome, { flags, ...job }: Verification): Promise<Outcome> {
+  const { circuit, path: file, seeds } = outcome;
+  const { out, signal } = job;
+  const unfinished = signal.aborted || seeds.some(({ stopped }) => stopped);
+  if (!flags.verify || !circuit || !file || unfinished) return outcome;
+  const { seed, tiedQk } = flags;
+  try {
+    const verified = await verifyTask({ ...job, circuit, form: "short", seed, tiedQk, peers: [] });
+    printVerification(verified.report, out);
+    out.line(`  written ${verified.files.page}`);
+    return { ...outcome, circuit: verified.circuit };
+  } catch (error) {
+    if (signal.aborted) return outcome;
+    throw error;
+  }
 }
 
 interface Finished {
@@ -211,6 +238,7 @@ function argsOf(flags: ExtractFlags): string[] {
     ...(flags.tiedQk ? ["--tied-qk"] : []),
     ...(flags.pruneEdges ? ["--prune-edges"] : []),
     ...(flags.curve ? [] : ["--no-curve"]),
+    ...(flags.verify ? [] : ["--no-verify"]),
     ...(budget === undefined ? [] : ["--budget", `${budget}s`]),
     ...(flags.variant === undefined ? [] : ["--variant", flags.variant]),
     ...(flags.out === undefined ? [] : ["--out", flags.out]),

@@ -50,7 +50,7 @@ export function register(command: Command, out: Output): void {
     .option("--seed <n>", "seed of what is drawn at random", wholeNumber("--seed"), 0)
     .option("--tied-qk", "search again with query and key of a channel tied", false)
     .option("--peers <runs...>", "other runs of the task, to compare sizes over training seeds", [])
-    .option("--strict", "exit with code 1 when a check fails", false);
+    .option("--strict", "exit with code 3 when a check fails", false);
   engineOptions(command);
   jsonOption(command);
   command.addHelpText(

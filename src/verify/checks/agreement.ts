@@ -42,6 +42,7 @@ export const agreement: Check = {
     const tested = all.errors >= FEWEST;
     return {
       verdict: worst(above(agree.value, ...AGREE), tested ? above(all.shared!, ...ERRORS) : "not applicable"),
+      brief: tested ? `${share(all.shared!)} of errors shared` : `same answer on ${share(agree.value)}`,
       reason:
         `same answer on ${share(agree.value)} of the prompts; ` +
         (tested

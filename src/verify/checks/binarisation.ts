@@ -27,7 +27,13 @@ export const binarisation: Check = {
   searches: false,
   async run(lab): Promise<Finding> {
     const { target } = lab.subject;
-    if (lab.nodes.length === 0) return { verdict: "not applicable", reason: "the circuit has no nodes", figures: [] };
+    if (lab.nodes.length === 0)
+      return {
+        verdict: "not applicable",
+        brief: "the circuit has no nodes",
+        reason: "the circuit has no nodes",
+        figures: [],
+      };
     const fit = lab.pruned(firstPairs(lab.subject.pairs(lab.subject.seed).train, lab.few.rows / 2));
     const values = new Map<number, number[]>(lab.nodes.map((n) => [n, []]));
     for (const part of fit.parts) {
@@ -54,6 +60,7 @@ export const binarisation: Check = {
     const within = rows.filter(({ rise }) => base + rise <= target).length;
     return {
       verdict: worst(below(all.loss, PASS * target, WEAK * target)),
+      brief: `loss ${nats(all.loss)}`,
       reason: `task loss ${nats(all.loss)} with all nodes binarised, target ${target}; ${within} of ${rows.length} nodes can be alone`,
       figures: [
         lab.loss("task loss with all nodes binarised", all),

@@ -23,7 +23,13 @@ export const completeness: Check = {
   searches: false,
   async run(lab) {
     const { nodes } = lab;
-    if (nodes.length === 0) return { verdict: "not applicable", reason: "the circuit has no nodes", figures: [] };
+    if (nodes.length === 0)
+      return {
+        verdict: "not applicable",
+        brief: "the circuit has no nodes",
+        reason: "the circuit has no nodes",
+        figures: [],
+      };
     const rng = lab.rng("completeness");
     const draws = lab.draws(10, 40);
     const differences: number[] = [];
@@ -44,6 +50,7 @@ export const completeness: Check = {
     worstGap = Math.max(worstGap, ...differences);
     return {
       verdict: worst(below(average, ...MEAN), below(worstGap, ...WORST)),
+      brief: `differs by ${share(average)}, ${share(worstGap)} at worst`,
       reason: `circuit and model without K differ by ${share(average)} in probability over random K, ${share(worstGap)} at worst`,
       figures: [
         { name: "mean difference over random K", value: average },

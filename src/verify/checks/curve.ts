@@ -42,6 +42,7 @@ export const curve: Check = {
     const lowest = Math.min(...points.slice(1).map(({ y }) => y));
     return {
       verdict: worst(above(cpr, ...CPR), below(cmd, ...CMD)),
+      brief: `CPR ${cpr.toFixed(2)}, CMD ${cmd.toFixed(2)}`,
       reason: `CPR ${cpr.toFixed(3)}, CMD ${cmd.toFixed(3)}; lowest faithfulness ${share(lowest)} from ${share(SHARES[0]!)} of the edges on`,
       figures: [
         { name: "CPR", value: cpr },

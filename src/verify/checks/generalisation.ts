@@ -37,7 +37,7 @@ export const generalisation: Check = {
     ];
     if (done.length === 0) {
       const reason = places.length === 0 ? "the task has no other prompts" : "the model does none of the other prompts";
-      return { verdict: "not applicable", reason, figures: [], tables };
+      return { verdict: "not applicable", brief: reason, reason, figures: [], tables };
     }
     const worst = done.reduce((a, b) => (b.circuit.loss > a.circuit.loss ? b : a));
     const within = done.filter(({ circuit }) => circuit.loss <= PASS * target).length;
@@ -45,6 +45,7 @@ export const generalisation: Check = {
       worst.circuit.loss <= PASS * target ? "pass" : worst.circuit.loss <= WEAK * target ? "weak" : "fail";
     return {
       verdict,
+      brief: `loss ${nats(worst.circuit.loss)} on ${worst.name}`,
       reason:
         `within ${PASS} targets on ${within} of the ${done.length} kinds of prompts that the model does; ` +
         `worst ${worst.name}, ${nats(worst.circuit.loss)} (model ${nats(worst.full.loss)})`,

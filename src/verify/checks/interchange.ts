@@ -1,4 +1,5 @@
 /** Do the circuit's nodes mean in the circuit what they mean in the model? */
+import type { Score } from "../../prune/evaluator.ts";
 import { mean } from "../../util/statistics.ts";
 import { below, type Check, nats, share } from "../check.ts";
 import { fullValues } from "../full-values.ts";
@@ -24,22 +25,23 @@ export const interchange: Check = {
     const draws = lab.draws(3, 10);
     const pruned = lab.pruned(lab.few);
     const patched = patchedFrom(lab);
-    const points: { x: number; y: number; low: number; high: number }[] = [];
+    const points: { x: number; y: number; low: number; high: number; scores: readonly Score[] }[] = [];
     for (const [i, p] of FRACTIONS.entries()) {
       await lab.breathe(i, FRACTIONS.length);
-      const losses = Array.from({ length: p === 0 || p === 1 ? 1 : draws }, (_, draw) => {
+      const scores = Array.from({ length: p === 0 || p === 1 ? 1 : draws }, (_, draw) => {
         const rng = lab.rng("interchange", p, draw);
-        const chosen = rng.sample(lab.nodes, Math.round(p * lab.nodes.length));
-        return pruned.score({}, patched(chosen)).loss;
+        return pruned.score({}, patched(rng.sample(lab.nodes, Math.round(p * lab.nodes.length))));
       });
-      points.push({ x: p, y: mean(losses), low: Math.min(...losses), high: Math.max(...losses) });
+      const losses = scores.map(({ loss }) => loss);
+      points.push({ x: p, y: mean(losses), low: Math.min(...losses), high: Math.max(...losses), scores });
     }
     const highest = points.reduce((a, b) => (b.y > a.y ? b : a));
     return {
       verdict: below(highest.y, target, 2 * target),
+      brief: `loss ${nats(highest.y)} at p = ${highest.x}`,
       reason: `highest loss ${nats(highest.y)} at p = ${highest.x}, target ${target}; with all values of the model ${nats(points.at(-1)!.y)}`,
       figures: [
-        { name: "highest mean loss", value: highest.y, low: highest.low, high: highest.high, unit: "nats" },
+        lab.loss("highest mean loss", ...highest.scores),
         { name: "p of the highest loss", value: highest.x },
         { name: "loss at p = 1", value: points.at(-1)!.y, unit: "nats" },
         { name: "share of p within the target", value: points.filter(({ y }) => y <= target).length / points.length },
@@ -50,7 +52,7 @@ export const interchange: Check = {
           x: { label: "fraction p of the circuit's nodes" },
           y: { label: "task loss, nats" },
           level: target,
-          series: [{ name: "circuit", points }],
+          series: [{ name: "circuit", points: points.map(({ scores: _, ...point }) => point) }],
         },
       ],
       tables: [

@@ -3,12 +3,15 @@ import { holdsWithin } from "../../prune/candidate.ts";
 import { without } from "../../prune/kept.ts";
 import { type Check, nats } from "../check.ts";
 
+/** Nodes and edges that are left out; of more, as many are drawn at random. */
+const MOST = 200;
+
 export const minimality: Check = {
   name: "minimality",
   question: "Is every node and every edge needed?",
   definition:
     "Task loss of the circuit without one node, for each; and with one edge that carries only what its ablated source would send, " +
-    "for each.",
+    `for each; of more than ${MOST}, for as many drawn at random.`,
   threshold:
     "A node or edge is spare when the loss without it is surely within the target: two standard errors below it. Passes when none " +
     "is spare; weak when only edges are, which the search removes on request (--prune-edges); fails when a node is.",
@@ -18,7 +21,11 @@ export const minimality: Check = {
   async run(lab) {
     const { circuit, wiring, target } = lab.subject;
     const base = lab.circuit.loss;
-    const total = lab.nodes.length + lab.edges.length;
+    const rng = lab.rng("minimality");
+    const some = (items: readonly number[]): readonly number[] =>
+      items.length <= MOST ? items : rng.sample(items, MOST).sort((a, b) => a - b);
+    const [ownNodes, ownEdges] = [some(lab.nodes), some(lab.edges)];
+    const total = ownNodes.length + ownEdges.length;
     const leaveOut = async (
       items: readonly number[],
       done: number,
@@ -32,8 +39,8 @@ export const minimality: Check = {
       }
       return list.sort((a, b) => b.rise - a.rise);
     };
-    const nodes = await leaveOut(lab.nodes, 0, (n) => lab.pruned().score({ kept: without(circuit.kept, [n]) }));
-    const edges = await leaveOut(lab.edges, lab.nodes.length, (e) =>
+    const nodes = await leaveOut(ownNodes, 0, (n) => lab.pruned().score({ kept: without(circuit.kept, [n]) }));
+    const edges = await leaveOut(ownEdges, ownNodes.length, (e) =>
       lab.pruned().score({ removed: new Set([...circuit.removed, e]) }),
     );
     const spareNodes = nodes.filter(({ spare }) => spare).length;
@@ -41,6 +48,7 @@ export const minimality: Check = {
     const least = nodes.at(-1);
     return {
       verdict: spareNodes > 0 ? "fail" : spareEdges > 0 ? "weak" : "pass",
+      brief: `${spareNodes} nodes and ${spareEdges} edges to spare`,
       reason:
         `${spareNodes} of ${nodes.length} nodes and ${spareEdges} of ${edges.length} edges are spare` +
         (least ? `; the node that matters least is worth ${nats(least.rise)} nats` : ""),

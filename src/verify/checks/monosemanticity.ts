@@ -29,8 +29,20 @@ export const monosemanticity: Check = {
   searches: false,
   async run(lab): Promise<Finding> {
     const { heldOut, model, stored, circuit, ablation } = lab.subject;
-    if (!heldOut) return { verdict: "not applicable", reason: "there is no text of the corpus", figures: [] };
-    if (lab.nodes.length === 0) return { verdict: "not applicable", reason: "the circuit has no nodes", figures: [] };
+    if (!heldOut)
+      return {
+        verdict: "not applicable",
+        brief: "there is no text of the corpus",
+        reason: "there is no text of the corpus",
+        figures: [],
+      };
+    if (lab.nodes.length === 0)
+      return {
+        verdict: "not applicable",
+        brief: "the circuit has no nodes",
+        reason: "the circuit has no nodes",
+        figures: [],
+      };
     const { ids, tokens } = heldOut(TOKENS[lab.options.form]);
     const none = new Int32Array(tokens.batch);
     const text: PairBatch = {
@@ -67,6 +79,7 @@ export const monosemanticity: Check = {
     const middle = median(rows.map((r) => r.circuit));
     return {
       verdict: above(middle, ...CORRELATION),
+      brief: `correlation ${middle.toFixed(2)}`,
       reason: `the circuit's values and the model's have a median rank correlation of ${middle.toFixed(2)} over nodes, on ${part!.prefixes.size} tokens of text`,
       figures: [
         { name: "rank correlation with the circuit's prediction, median", value: middle },

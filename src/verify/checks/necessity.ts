@@ -37,6 +37,7 @@ export const necessity: Check = {
     );
     return {
       verdict,
+      brief: `loss ${nats(without.loss)} without it`,
       reason: `without it task loss ${nats(without.loss)} (chance ${nats(Math.LN2)}); without as many random nodes ${nats(base + rise)}`,
       figures: [
         lab.loss("task loss without the circuit", without),

@@ -40,6 +40,7 @@ export const otherAblations: Check = {
     const worst = figures.reduce((a, b) => (b.value! > a.value! ? b : a));
     return {
       verdict: worst.value! <= PASS * target ? "pass" : worst.value! <= WEAK * target ? "weak" : "fail",
+      brief: `loss ${nats(worst.value!)} under ${worst.name}`,
       reason: figures.map(({ name, value }) => `${name} ${nats(value!)}`).join("; "),
       figures: figures.map((figure) => ({ ...figure, name: `task loss, ${figure.name}` })),
     };

@@ -1,4 +1,5 @@
 /** Does the circuit still work when some of what was ablated comes back? */
+import type { Score } from "../../prune/evaluator.ts";
 import { mean } from "../../util/statistics.ts";
 import { type Check, nats } from "../check.ts";
 import type { Lab } from "../lab.ts";
@@ -26,19 +27,17 @@ export const relaxation: Check = {
     const { target } = lab.subject;
     const { outside } = lab;
     const draws = lab.draws(3, 10);
-    const start = lab.score(lab.subject.circuit.kept, lab.few).loss;
-    const end = lab.score(lab.with(outside), lab.few).loss;
-    const random = [{ x: 0, y: start, low: start, high: start }];
+    const random = [pointOf(0, [lab.score(lab.subject.circuit.kept, lab.few)])];
     for (const [i, fraction] of FRACTIONS.entries()) {
-      const losses: number[] = [];
+      const scores: Score[] = [];
       for (let draw = 0; draw < draws; draw++) {
         await lab.breathe(i, FRACTIONS.length + ADVERSARIAL.length);
         const some = lab.rng("relaxation", fraction, draw).sample(outside, Math.round(fraction * outside.length));
-        losses.push(lab.score(lab.with(some), lab.few).loss);
+        scores.push(lab.score(lab.with(some), lab.few));
       }
-      random.push({ x: fraction, y: mean(losses), low: Math.min(...losses), high: Math.max(...losses) });
+      random.push(pointOf(fraction, scores));
     }
-    random.push({ x: 1, y: end, low: end, high: end });
+    random.push(pointOf(1, [lab.score(lab.with(outside), lab.few)]));
     const adversarial: { x: number; y: number }[] = [];
     for (const [i, fraction] of ADVERSARIAL.entries()) {
       await lab.breathe(FRACTIONS.length + i, FRACTIONS.length + ADVERSARIAL.length);
@@ -49,11 +48,15 @@ export const relaxation: Check = {
     const verdict = highest.y > 2 * target ? "fail" : highest.y > target || attack.y > Math.LN2 ? "weak" : "pass";
     return {
       verdict,
+      brief:
+        highest.y > target
+          ? `loss ${nats(highest.y)} with ${100 * highest.x}% back`
+          : `loss ${nats(attack.y)} at worst`,
       reason:
         `highest mean loss ${nats(highest.y)} with ${100 * highest.x}% of the rest back, target ${target}; worst case ` +
         `${nats(attack.y)} with ${100 * attack.x}% back`,
       figures: [
-        { name: "highest mean loss", value: highest.y, low: highest.low, high: highest.high, unit: "nats" },
+        lab.loss("highest mean loss", ...highest.scores),
         { name: "highest loss of a draw", value: Math.max(...random.map(({ high }) => high)), unit: "nats" },
         { name: "worst case", value: attack.y, unit: "nats" },
       ],
@@ -64,7 +67,7 @@ export const relaxation: Check = {
           y: { label: "task loss, nats" },
           level: target,
           series: [
-            { name: "random", points: random },
+            { name: "random", points: random.map(({ scores: _, ...point }) => point) },
             { name: "worst case", points: adversarial },
           ],
         },
@@ -72,6 +75,12 @@ export const relaxation: Check = {
     };
   },
 };
+
+/** Mean loss and range of some draws. */
+function pointOf(x: number, scores: readonly Score[]) {
+  const losses = scores.map(({ loss }) => loss);
+  return { x, y: mean(losses), low: Math.min(...losses), high: Math.max(...losses), scores };
+}
 
 /** Highest loss met with `count` of the nodes outside brought back, each round chosen by the gradient at the last choice. */
 function worstCase(lab: Lab, count: number): number {

@@ -59,6 +59,7 @@ export const stability: Check = {
     const verdict = worst(above(Math.min(nodes, edges), ...JACCARD), missed > 0 ? "weak" : "pass");
     return {
       verdict,
+      brief: `Jaccard ${Math.min(nodes, edges).toFixed(2)}`,
       reason:
         `Jaccard index ${nodes.toFixed(2)} for nodes and ${edges.toFixed(2)} for edges over ${seeds.length} pruning seeds; ` +
         `${Math.min(...sizes)} to ${Math.max(...sizes)} edges` +

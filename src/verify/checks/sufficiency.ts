@@ -26,6 +26,7 @@ export const sufficiency: Check = {
     const verdict = circuit.loss <= target ? "pass" : loss.low! <= target ? "weak" : "fail";
     return {
       verdict,
+      brief: `loss ${nats(circuit.loss)}`,
       reason: `task loss ${nats(circuit.loss)}, target ${target}; full model ${nats(full.loss)}; faithfulness ${share(byLoss)}`,
       figures: [
         loss,

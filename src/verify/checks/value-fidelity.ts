@@ -26,7 +26,13 @@ export const valueFidelity: Check = {
   async run(lab): Promise<Finding> {
     const unexplained = nodeErrors(lab);
     await lab.breathe(1, 2);
-    if (unexplained.length === 0) return { verdict: "not applicable", reason: "the circuit has no nodes", figures: [] };
+    if (unexplained.length === 0)
+      return {
+        verdict: "not applicable",
+        brief: "the circuit has no nodes",
+        reason: "the circuit has no nodes",
+        figures: [],
+      };
     const patterns = headDivergences(lab);
     // A node that never varies in the model has no variance to explain.
     const fvu = unexplained.flatMap(({ value }) => (Number.isFinite(value) ? [Math.min(value, CAP)] : []));
@@ -34,6 +40,7 @@ export const valueFidelity: Check = {
     const js = patterns.length > 0 ? mean(patterns.map(({ value }) => value)) : null;
     return {
       verdict: worst(below(average, ...FVU), js === null ? "not applicable" : below(js, ...JS)),
+      brief: `${average.toFixed(2)} of the variance unexplained`,
       reason:
         `${average.toFixed(3)} of the variance of its ${unexplained.length} nodes unexplained (median ${median(fvu).toFixed(3)})` +
         (js === null ? "; no attention in it" : `; attention differs by ${js.toFixed(3)}`),

@@ -22,7 +22,8 @@ export const weightNecessity: Check = {
   async run(lab) {
     const { edges } = lab;
     const { wiring } = lab.subject;
-    if (edges.length === 0) return { verdict: "not applicable", reason: "the circuit has no edges", figures: [] };
+    if (edges.length === 0)
+      return { verdict: "not applicable", brief: "no edges", reason: "the circuit has no edges", figures: [] };
     const evaluator = lab.ablated.evaluator(lab.few);
     const all = new Uint8Array(wiring.nodes).fill(1);
     const without = (removed: readonly number[]) => evaluator.score(all, new Set(removed));
@@ -48,6 +49,7 @@ export const weightNecessity: Check = {
     );
     return {
       verdict,
+      brief: `loss ${nats(own.loss)} without its edges`,
       reason:
         `without its edges task loss ${nats(own.loss)} (chance ${nats(Math.LN2)}); without as many random ones ` +
         `${nats(base + random)}, without others of like magnitude ${nats(base + alike)}`,
