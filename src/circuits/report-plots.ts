@@ -59,7 +59,6 @@ function notes({ level, series: all }: Plot, series: readonly Series[]): string[
   const left = all.flatMap((s) => s.points).length - points.length;
   return [
     ...(points.length === 0 ? ["Nothing to draw."] : []),
-    ...(points.some(({ low }) => low !== undefined) ? ["Bands: 95% intervals."] : []),
     ...(level === undefined ? [] : [`Dashed: ${Number(level.toPrecision(4))}.`]),
     ...(left > 0 ? [`Not drawn, at or below 0 on a logarithmic axis: n = ${left}.`] : []),
   ];

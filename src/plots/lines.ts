@@ -109,12 +109,7 @@ function panelSpec(
     symbolStrokeWidth: 0,
     ...columns,
   };
-  const by = (range?: object) => ({
-    field: "series",
-    type: "nominal",
-    scale: { domain: names, ...range },
-    legend,
-  });
+  const by = (range?: object) => ({ field: "series", type: "nominal", scale: { domain: names, ...range }, legend });
   const color = by();
   const bottom = { field: "x", ...placed(x), title: wrapWords(x.label, LINE_CHARACTERS), axis: axisOf(x) };
   // Each layer has an axis of its own where there is one at the top too: then only the first draws it.
