@@ -124,21 +124,23 @@ ${check.tables.map(dataTable)}
 `;
 }
 
+/** Without the columns that would be empty. */
 function figureTable(figures: readonly Figure[]): Markup {
   const texts = figures.map((figure) => ({ name: figure.name, ...figureText(figure) }));
-  const hasUnits = texts.some(({ unit }) => unit !== "");
-  const rows = texts.map(
-    ({ name, value, interval, unit }) =>
-      html`<tr><td class="text">${name}</td><td class="number">${value}</td><td class="number">${interval}</td>${
-        hasUnits ? html`<td>${unit}</td>` : ""
-      }</tr>
-`,
-  );
-  const units = hasUnits ? html`<th>Unit</th>` : "";
+  const columns = (
+    [
+      { key: "name", title: "Quantity", kind: "text" },
+      { key: "value", title: "Value", kind: "number" },
+      { key: "interval", title: "95% interval", kind: "number" },
+      { key: "unit", title: "Unit", kind: "text" },
+    ] as const
+  ).filter(({ key }) => texts.some((text) => text[key] !== ""));
+  const row = (text: (typeof texts)[number]): Markup =>
+    html`<tr>${columns.map(({ key, kind }) => html`<td class="${kind}">${text[key]}</td>`)}</tr>\n`;
   return html`<div class="scroll"><table>
-<thead><tr><th>Quantity</th><th class="number">Value</th><th class="number">95% interval</th>${units}</tr></thead>
+<thead><tr>${columns.map(({ title, kind }) => html`<th class="${kind}">${title}</th>`)}</tr></thead>
 <tbody>
-${rows}</tbody>
+${texts.map(row)}</tbody>
 </table></div>`;
 }
 
