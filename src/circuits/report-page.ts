@@ -18,6 +18,8 @@ const KEY_FIGURES = 3;
 const HASH = 16;
 /** Rows of a table that scrolls on the screen; paper has all of them. */
 const LONG = 24;
+/** Characters on a line of a table; and of a column of text at least, however many there are. */
+const [LINE, NARROW] = [110, 5];
 /** Columns of a table in small print. */
 const WIDE = 8;
 
@@ -26,7 +28,7 @@ export async function reportPage(report: Report): Promise<string> {
   const title = `${circuit.task}: is the circuit real?`;
   const sections: Markup[] = [];
   for (const { check } of allChecks(report.checks)) if (check) sections.push(await section(check));
-  const page = html`<!doctype html>
+  const page = html`<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8"/>
@@ -122,21 +124,23 @@ ${check.tables.map(dataTable)}
 `;
 }
 
+/** Without the columns that would be empty. */
 function figureTable(figures: readonly Figure[]): Markup {
   const texts = figures.map((figure) => ({ name: figure.name, ...figureText(figure) }));
-  const hasUnits = texts.some(({ unit }) => unit !== "");
-  const rows = texts.map(
-    ({ name, value, interval, unit }) =>
-      html`<tr><td class="text">${name}</td><td class="number">${value}</td><td class="number">${interval}</td>${
-        hasUnits ? html`<td>${unit}</td>` : ""
-      }</tr>
-`,
-  );
-  const units = hasUnits ? html`<th>Unit</th>` : "";
+  const columns = (
+    [
+      { key: "name", title: "Quantity", kind: "text" },
+      { key: "value", title: "Value", kind: "number" },
+      { key: "interval", title: "95% interval", kind: "number" },
+      { key: "unit", title: "Unit", kind: "text" },
+    ] as const
+  ).filter(({ key }) => texts.some((text) => text[key] !== ""));
+  const row = (text: (typeof texts)[number]): Markup =>
+    html`<tr>${columns.map(({ key, kind }) => html`<td class="${kind}">${text[key]}</td>`)}</tr>\n`;
   return html`<div class="scroll"><table>
-<thead><tr><th>Quantity</th><th class="number">Value</th><th class="number">95% interval</th>${units}</tr></thead>
+<thead><tr>${columns.map(({ title, kind }) => html`<th class="${kind}">${title}</th>`)}</tr></thead>
 <tbody>
-${rows}</tbody>
+${texts.map(row)}</tbody>
 </table></div>`;
 }
 
@@ -148,16 +152,18 @@ function figureText({ value, low, high, unit = "" }: Figure): { value: string; i
 
 /** All rows. Columns of numbers stand right with equal decimals. */
 function dataTable({ title, columns, rows }: Table): Markup {
-  const width = Math.max(columns.length, ...rows.map((row) => row.length));
-  const ways = Array.from({ length: width }, (_, c) => cellsOf(rows.map((row) => row[c] ?? null)));
-  const head = ways.map(({ kind }, c) => html`<th class="${kind}">${columns[c] ?? ""}</th>`);
+  const cells = columns.map((_, c) => columnOf(rows.map((row) => row[c] ?? null)));
+  const widths = textWidths(cells);
+  const head = cells.map(
+    ({ kind }, c) => html`<th class="${kind}" style="min-width:${widths[c]!}em">${columns[c]!}</th>`,
+  );
   const body = rows.map(
-    (_, r) => html`<tr>${ways.map(({ kind, texts }) => html`<td class="${kind}">${texts[r]!}</td>`)}</tr>
+    (_, r) => html`<tr>${cells.map(({ kind, texts }) => html`<td class="${kind}">${texts[r]!}</td>`)}</tr>
 `,
   );
-  const size = rows.length > LONG ? ` (${rows.length} rows)` : "";
-  return html`<h3>${title}${size}</h3>
-<div class="scroll${rows.length > LONG ? " long" : ""}"><table${width > WIDE ? new Markup(' class="wide"') : ""}>
+  const isLong = rows.length > LONG;
+  return html`<h3>${title}${isLong ? ` (${rows.length} rows)` : ""}</h3>
+<div class="${isLong ? "scroll long" : "scroll"}"><table class="${columns.length > WIDE ? "wide" : "narrow"}">
 <thead><tr>${head}</tr></thead>
 <tbody>
 ${body}</tbody>
@@ -165,8 +171,25 @@ ${body}</tbody>
 `;
 }
 
+interface Column {
+  readonly kind: "number" | "text";
+  readonly texts: readonly string[];
+}
+
+/** Ems that columns of text have at least, so that words such as node ids are whole where a line has room for them. */
+function textWidths(columns: readonly Column[]): number[] {
+  const longest = columns.map(({ kind, texts }) =>
+    Math.max(0, ...(kind === "text" ? texts.flatMap((text) => text.split(" ")) : texts).map(({ length }) => length)),
+  );
+  const numbers = columns.reduce((sum, { kind }, c) => sum + (kind === "number" ? longest[c]! : 0), 0);
+  const share = (LINE - numbers) / columns.filter(({ kind }) => kind === "text").length;
+  return columns.map(({ kind }, c) =>
+    kind === "number" ? 0 : 0.55 * Math.round(Math.min(longest[c]!, Math.max(NARROW, share))),
+  );
+}
+
 /** A column's cells as text. */
-function cellsOf(cells: readonly (string | number | null)[]): { kind: "number" | "text"; texts: string[] } {
+function columnOf(cells: readonly (string | number | null)[]): Column {
   const numbers = cells.filter((cell) => typeof cell === "number");
   const text = alike(numbers);
   const kind = numbers.length > 0 && cells.every((cell) => typeof cell !== "string") ? "number" : "text";

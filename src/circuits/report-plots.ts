@@ -1,5 +1,5 @@
 /** Plots of a report as figures of its page: each an inline SVG with its caption. What an axis cannot show is said. */
-import { lineSpec, type Point, type Series } from "../plots/lines.ts";
+import { lineSpec, type Panel, type Point, type Series } from "../plots/lines.ts";
 import { renderSvg } from "../plots/svg.ts";
 import { html, Markup } from "./export/markup.ts";
 import { oneLine } from "./layout/text.ts";
@@ -17,21 +17,33 @@ async function plotFigure(plot: Plot): Promise<Markup> {
   const series = plot.series.map((s) => drawable(s, plot)).filter(({ points }) => points.length > 0);
   const caption = html`<figcaption>${title}<span>${notes(plot, series).join(" ")}</span></figcaption>`;
   if (series.length === 0) return html`<figure>${caption}</figure>\n`;
-  const heights = [...series.flatMap(({ points }) => points.flatMap(ends)), ...(level === undefined ? [] : [level])];
   const panel = {
     title: "",
     x: { label: oneLine(x.label), log: x.log ?? false },
-    y: {
-      label: oneLine(y.label),
-      log: y.log ?? false,
-      ...(y.domain && { domain: [Math.min(y.domain[0], ...heights), Math.max(y.domain[1], ...heights)] as const }),
-    },
+    y: { label: oneLine(y.label), ...heightsShown(plot, series) },
     series,
     ...(level === undefined ? {} : { level }),
     size: SIZE,
   };
   const svg = await renderSvg(lineSpec({ title: "", caption: [], panels: [panel] }));
   return html`<figure>${new Markup(svg.trimEnd())}${caption}</figure>\n`;
+}
+
+/** Room of an axis beyond what is drawn, as a share of it. */
+const MARGIN = 0.06;
+
+/** An axis that holds all points, bands and the level, which must not lie on the frame; from 0 where that is near. */
+function heightsShown(
+  { y: { log = false, domain }, level }: Plot,
+  series: readonly Series[],
+): Pick<Panel["y"], "log" | "domain"> {
+  const heights = [...series.flatMap(({ points }) => points.flatMap(ends)), ...(level === undefined ? [] : [level])];
+  const [low, high] = [Math.min(...heights, ...(domain ?? [])), Math.max(...heights, ...(domain ?? []))];
+  if (log) return domain ? { log, domain: [low, high] } : { log };
+  const margin = MARGIN * (high - low || Math.abs(high) || 1);
+  const isTight = (end: number): boolean => domain === undefined || end === level;
+  const bottom = isTight(low) ? low - margin : low;
+  return { domain: [low >= 0 && bottom < 0 && level !== low ? 0 : bottom, isTight(high) ? high + margin : high] };
 }
 
 const ends = ({ y, low = y, high = y }: Point): number[] => [low, y, high];
@@ -59,7 +71,6 @@ function notes({ level, series: all }: Plot, series: readonly Series[]): string[
   const left = all.flatMap((s) => s.points).length - points.length;
   return [
     ...(points.length === 0 ? ["Nothing to draw."] : []),
-    ...(points.some(({ low }) => low !== undefined) ? ["Bands: 95% intervals."] : []),
     ...(level === undefined ? [] : [`Dashed: ${Number(level.toPrecision(4))}.`]),
     ...(left > 0 ? [`Not drawn, at or below 0 on a logarithmic axis: n = ${left}.`] : []),
   ];

@@ -2,9 +2,9 @@
 export const STYLE = `
 :root { --ink: #1a1a1a; --side: #565656; --rule: #c8c8c8; --soft: #f5f5f3; }
 * { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; }
+html { font-size: 15px; -webkit-text-size-adjust: 100%; }
 body { max-width: 54rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; background: #fff; color: var(--ink);
-  font: 15px/1.5 Charter, "Bitstream Charter", "Source Serif 4", Georgia, "Times New Roman", serif; }
+  font: 1rem/1.5 Charter, "Bitstream Charter", "Source Serif 4", Georgia, "Times New Roman", serif; }
 h1, h2, h3, th, dt, .verdict, .kind, figcaption, footer { font-family: "Helvetica Neue", Helvetica, Arial, "DejaVu Sans", sans-serif; }
 h1 { margin: 0 0 .5rem; font-size: 1.7rem; line-height: 1.2; overflow-wrap: anywhere; }
 h2 { margin: 0 0 .5rem; font-size: 1.15rem; line-height: 1.3; }
@@ -16,7 +16,7 @@ a { color: inherit; text-decoration-color: #9a9a9a; text-underline-offset: .15em
 section { margin-top: 2.25rem; padding-top: 1rem; border-top: 1px solid var(--rule); }
 .question { font-style: italic; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; margin: .8rem 0; }
-dt { color: var(--side); font-size: .8rem; line-height: 1.9; }
+dt { color: var(--side); font-size: .8em; line-height: 1.9; }
 dd { margin: 0; overflow-wrap: anywhere; }
 .facts { grid-template-columns: repeat(2, max-content minmax(0, 1fr)); }
 .tally { margin: .9rem 0 0; padding: 0; list-style: none; }
@@ -41,7 +41,7 @@ thead th { position: sticky; top: 0; background: #fff; box-shadow: inset 0 -1.5p
 tbody tr + tr > * { border-top: 1px solid #e6e6e6; }
 .long table { font-size: .75rem; line-height: 1.25; }
 .long td { padding-top: .1rem; padding-bottom: .1rem; }
-.text { overflow-wrap: anywhere; min-width: 7em; white-space: pre-wrap; }
+.text { overflow-wrap: anywhere; white-space: pre-wrap; }
 .number { text-align: right; }
 td.number { white-space: nowrap; }
 .wide { font-size: .72rem; }
@@ -54,23 +54,26 @@ td.number { white-space: nowrap; }
 .key span { white-space: nowrap; font-weight: 600; }
 
 .plots { display: flex; flex-wrap: wrap; gap: 1rem .75rem; align-items: flex-start; }
-figure { margin: .6rem 0 0; max-width: 100%; }
+figure { margin: .6rem 0 0; max-width: calc(50% - .4rem); }
 figure svg { display: block; max-width: 100%; height: auto; }
-figcaption { max-width: 20rem; padding-left: .6rem; font-size: .8rem; font-weight: 600; overflow-wrap: anywhere; }
+figcaption { padding-left: .6rem; font-size: .8rem; font-weight: 600; overflow-wrap: anywhere; }
 figcaption span { display: block; color: var(--side); font-weight: normal; }
 footer { margin-top: 3rem; padding-top: .8rem; border-top: 1px solid var(--rule); color: var(--side); font-size: .78rem; }
 
-@media (max-width: 40rem) {
+@media screen and (max-width: 40rem) {
   .facts { grid-template-columns: max-content 1fr; }
+  figure { max-width: 100%; }
 }
 
 @page { margin: 16mm 15mm; }
 @media print {
   :root { --ink: #000; --side: #000; }
-  body { max-width: none; padding: 0; font-size: 10pt; }
+  html { font-size: 10pt; }
+  body { max-width: none; padding: 0; }
   a { text-decoration: none; }
-  h1, h2, h3, .question, .reason { break-after: avoid; }
-  figure, dl, tr, li { break-inside: avoid; }
+  h1, h2, h3, .question, .reason, dl { break-after: avoid; }
+  figure, dl, table, tr, li { break-inside: avoid; }
+  .overview, .long table { break-inside: auto; }
   thead { display: table-header-group; }
   thead th { position: static; border-bottom: 1px solid #000; box-shadow: none; }
   p { orphans: 3; widows: 3; }

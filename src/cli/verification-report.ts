@@ -1,7 +1,7 @@
 /** What verification found, on the terminal: a row for each check, and the summary. The figures are in the report's files. */
 import { oneLine } from "../circuits/layout/text.ts";
 import { allChecks, type Outcome, SIGNS } from "../circuits/verdicts.ts";
-import { CHECKS, type Report, VERDICTS } from "../circuits/verification.ts";
+import type { Report } from "../circuits/verification.ts";
 import { wrapWords } from "../util/text.ts";
 import type { Output } from "./output.ts";
 import { plural, type Style, table, textWidth } from "./render.ts";
@@ -16,8 +16,6 @@ const COLORS: Record<Outcome, Exclude<keyof Style, "bold">> = {
 
 const verdictText = (outcome: Outcome): string => `${SIGNS[outcome]} ${outcome}`;
 const widest = (texts: readonly string[]): number => Math.max(...texts.map(textWidth));
-/** Columns before the reason: indent, verdict, check and what is between them. */
-const BEFORE = 2 + widest(VERDICTS.map(verdictText)) + 2 + widest(CHECKS) + 2;
 /** Columns that a reason has on the narrowest terminal. */
 const LEAST_REASON = 24;
 
@@ -29,20 +27,16 @@ export function printVerification({ circuit, form, pairs, checks, summary }: Rep
   const facts = `${size}; target ${target}, ${ablation} ablation; ${form} form, ${plural(pairs, "held-out pair")}`;
   out.line(`\n${style.bold(oneLine(`${task} of ${run}`))}  ${oneLine(facts)}`);
   const all = allChecks(checks);
-  const rows = all.flatMap(({ name, check, outcome }) =>
-    wrapWords(oneLine(check?.reason ?? ""), Math.max(LEAST_REASON, width - BEFORE)).map((line, i) => {
-      const first = [style[COLORS[outcome]](verdictText(outcome)), name];
-      return check === undefined ? [] : [...(i === 0 ? first : ["", ""]), line];
-    }),
-  );
-  const columns = ["verdict", "check", "reason"].map((title) => ({ title }));
-  out.line(
-    table(
-      columns,
-      rows.filter((cells) => cells.length > 0),
-      { style },
+  const done = all.filter(({ check }) => check !== undefined);
+  const verdicts = widest(["verdict", ...done.map((c) => verdictText(c.outcome))]);
+  const beside = 2 + verdicts + 2 + widest(["check", ...done.map((c) => c.name)]) + 2;
+  const rows = done.flatMap(({ name, check, outcome }) =>
+    wrapWords(oneLine(check!.reason), Math.max(LEAST_REASON, width - beside)).map((line, i) =>
+      i === 0 ? [style[COLORS[outcome]](verdictText(outcome)), name, line] : ["", "", line],
     ),
   );
+  const columns = ["verdict", "check", "reason"].map((title) => ({ title }));
+  out.line(table(columns, rows, { style }));
   const notRun = all.filter(({ check }) => check === undefined).map(({ name }) => name);
   if (notRun.length > 0) out.line(indented(`${SIGNS["not run"]} not run: ${notRun.join(", ")}`, width));
   out.line(wrapWords(oneLine(summary), width).join("\n"));

@@ -52,14 +52,30 @@ const CHARACTER_EM = 0.62;
 export async function renderSvg(spec: TopLevelSpec): Promise<string> {
   const [vega, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
   measureAlike(vega);
-  const compiled = compile(spec, { config: THEME });
+  const compiled = compile(guarded(spec), { config: THEME });
   const view: View = new vega.View(vega.parse(compiled.spec), { renderer: "none" });
   view.logger().level(vega.Error);
   try {
-    return `${rounded(await view.toSVG())}\n`;
+    return `${rounded(unguarded(await view.toSVG()))}\n`;
   } finally {
     view.finalize();
   }
+}
+
+/** After a text: no width, and taken away again. */
+const GUARD = "\u200b";
+
+/** Vega looks texts up as keys of plain objects: those that every object has, such as "constructor", would break a figure. */
+function guarded(spec: TopLevelSpec): TopLevelSpec {
+  return JSON.parse(JSON.stringify(spec), (_, value: unknown) =>
+    typeof value === "string" && value in Object.prototype ? value + GUARD : value,
+  );
+}
+
+function unguarded(svg: string): string {
+  return svg.replace(new RegExp(`(\\w+)${GUARD}`, "g"), (text, name: string) =>
+    name in Object.prototype ? name : text,
+  );
 }
 
 /** Places to a hundredth of a pixel. */

@@ -9,39 +9,14 @@ import { EXPORT_FORMATS, exportCircuit, exportFormat } from "../../src/circuits/
 import { circuitSvg } from "../../src/circuits/export/svg.ts";
 import { escapeXml } from "../../src/circuits/export/xml.ts";
 import { circuitGraph } from "../../src/circuits/graph.ts";
+import { parseXml } from "../support/xml.ts";
 import { circuits, emptyCircuit, exampleCircuit, LABELS, nasty, randomCircuit } from "./support.ts";
 
 // A file without edges is read as a graph of mixed type, which a DirectedGraph refuses to be. (The package's types do not
 // fit its module's default export.)
 const AnyGraph = Graph as unknown as typeof DirectedGraph;
 
-/** Throws unless tags nest, attributes are quoted, and every & and < is markup. Returns the element names. */
-function checkXml(text: string): string[] {
-  const names: string[] = [];
-  const open: string[] = [];
-  const token = /<(\/?)([a-zA-Z:]+)((?:\s+[a-zA-Z:-]+="[^"<]*")*)\s*(\/?)>|<\?xml[^>]*\?>|([^<]+)/gy;
-  let at = 0;
-  for (let m = token.exec(text); m !== null; m = token.exec(text)) {
-    at = token.lastIndex;
-    const [, close, name, attributes, empty, content] = m;
-    for (const part of [attributes ?? "", content ?? ""]) {
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: XML forbids them
-      const bad = /&(?!amp;|lt;|gt;|quot;|apos;|#\d+;)|[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|\p{Surrogate}/u.exec(
-        part,
-      );
-      if (bad) throw new Error(`bad character ${JSON.stringify(bad[0])} in ${part}`);
-    }
-    if (name === undefined) continue;
-    if (close) {
-      if (open.pop() !== name) throw new Error(`</${name}> closes nothing`);
-    } else {
-      names.push(name);
-      if (!empty) open.push(name);
-    }
-  }
-  if (at !== text.length || open.length > 0) throw new Error(`broken at ${text.slice(at, at + 80)}`);
-  return names;
-}
+const checkXml = (text: string): string[] => parseXml(text).map(({ name }) => name);
 
 describe("SVG", () => {
   it("law: well-formed, same bytes for the same circuit", () => {

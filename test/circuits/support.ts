@@ -293,4 +293,5 @@ export const LABELS = [
   "\\",
   "{|}",
   "a\nb,\r\nc",
+  "constructor",
 ];

@@ -82,3 +82,36 @@ test("a flat line is flat, a band is around its line, the level at its height", 
   const band = heights(/<path[^>]* d="(M[^"]*Z)"[^>]* opacity="0.18"/.exec(svg)![1]!);
   expect(band).toEqual([160, 60, 40, 140]);
 });
+
+test("a text that names what every object has is drawn like any other", async () => {
+  const word = "constructor";
+  const drawn = await renderSvg(
+    lineSpec({
+      title: word,
+      caption: [],
+      panels: [
+        { title: "", x: { label: "toString" }, y: { label: "y" }, series: [{ name: word, points: [{ x: 1, y: 1 }] }] },
+      ],
+    }),
+  );
+  expect(drawn.match(/>constructor</g)).toHaveLength(2);
+  expect(drawn).toContain(">toString<");
+  expect(drawn).not.toContain("\u200b");
+});
+
+test("ticks below 1 are written plainly; a logarithmic axis has room for its band and level", async () => {
+  const points = [
+    { x: 0.0001, y: 0.2, low: 0.02, high: 0.5 },
+    { x: 0.0004, y: 0.3, low: 0.03, high: 0.6 },
+  ];
+  const y = { label: "y", log: true };
+  const panel = { title: "", x: { label: "x" }, y, series: [{ name: "a", points }], level: 2 };
+  const drawn = await renderSvg(lineSpec({ title: "", caption: [], panels: [panel] }));
+  for (const tick of ["0.1", "0.0002"]) expect(drawn).toContain(`>${tick}<`);
+  const band = /<path[^>]* d="(M[^"]*Z)"[^>]* opacity="0.18"/.exec(drawn)![1]!;
+  const level = /<line transform="translate\(270,([-\d.]+)\)" x2="-270"/.exec(drawn)![1]!;
+  for (const height of [level, ...[...band.matchAll(/,([-\d.]+)/g)].map(([, h]) => h!)]) {
+    expect(Number(height)).toBeGreaterThanOrEqual(0);
+    expect(Number(height)).toBeLessThanOrEqual(200);
+  }
+});
