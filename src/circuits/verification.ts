@@ -109,7 +109,7 @@ const reportCheckSchema = checkSchema.extend({
 });
 export type ReportCheck = z.infer<typeof reportCheckSchema>;
 
-const reportSchema = verificationSchema.extend({
+export const reportSchema = verificationSchema.extend({
   format: z.literal(REPORT_FORMAT),
   version: z.literal(REPORT_VERSION),
   circuit: z.strictObject({

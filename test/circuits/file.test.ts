@@ -106,7 +106,8 @@ describe("refusals", () => {
     ["another JSON", '{"a": 1}', "circuit-format", /expected format "sparse-circuits\/circuit" but received none/],
     ["an array", "[]", "circuit-format", /received none/],
     ["null", "null", "circuit-format", /received none/],
-    ["a newer version", changed((j) => Object.assign(j, { version: 2 })), "circuit-version", /version 2/],
+    ["a newer version", changed((j) => Object.assign(j, { version: 3 })), "circuit-version", /version 3/],
+    ["an older version", changed((j) => Object.assign(j, { version: 1 })), "circuit-version", /version 1/],
     ["a version that is no number", changed((j) => Object.assign(j, { version: "1" })), "circuit-field", /version/],
     ["an unknown key", changed((j) => Object.assign(j, { colour: 1 })), "circuit-field", /colour/],
     [
