@@ -12,6 +12,7 @@ import { applyCalibration, calibrate, calibratedEvaluator } from "./calibrate.ts
 import type { Size, Stage } from "./candidate.ts";
 import { type CurvePoint, lossCurve } from "./curve.ts";
 import { type Evaluator, lossOfMargins, type RemovedEdges, type Score } from "./evaluator.ts";
+import { type FaithfulOptions, FaithfulTask } from "./faithful.ts";
 import type { EdgeList } from "./gates.ts";
 import { maskOf, without } from "./kept.ts";
 import { queryKeyPairs } from "./learned-masks.ts";
@@ -117,16 +118,23 @@ export function fullScores(model: Model, pairs: Pairs): Record<PairSplit, SplitS
 
 /** A model and its pairs, ready to be searched any number of times. */
 export class Extractor {
-  private readonly ablated: AblatedTask;
+  /** What the search goes by: the task under the ablation, or all that makes a circuit faithful. */
+  private readonly objective: AblatedTask | FaithfulTask;
   private readonly pairs: Pairs;
   private readonly measures: Measures;
   private readonly evaluators: Readonly<Record<PairSplit, Evaluator>>;
+  private readonly fit: Evaluator;
+  private readonly verify: Evaluator;
 
-  constructor(model: Model, ablation: Ablation, pairs: Pairs, measures: Measures) {
-    this.ablated = new AblatedTask(model, ablation);
+  /** `faithful`: search for circuits that are more than sufficient. */
+  constructor(model: Model, ablation: Ablation, pairs: Pairs, measures: Measures, faithful?: FaithfulOptions) {
+    const ablated = new AblatedTask(model, ablation);
+    this.objective = faithful ? new FaithfulTask(model, ablation, faithful) : ablated;
     this.pairs = pairs;
     this.measures = measures;
-    this.evaluators = onSplits((split) => this.ablated.evaluator(pairs[split]));
+    this.evaluators = onSplits((split) => ablated.evaluator(pairs[split]));
+    this.fit = faithful ? this.objective.evaluator(pairs.train) : this.evaluators.train;
+    this.verify = faithful ? this.objective.evaluator(pairs.val) : this.evaluators.val;
   }
 
   /** Task loss and accuracy of a set of nodes on every split. */
@@ -147,18 +155,18 @@ export class Extractor {
       if (performance.now() > deadline) ended.abort();
     };
     const stop = signal ? AbortSignal.any([signal, ended.signal]) : ended.signal;
-    const { train, val } = this.evaluators;
-    const orders = await rankings(this.ablated, this.pairs.train, { signal, progress: tell("attribution") });
+    const { fit, verify } = this;
+    const orders = await rankings(this.objective, this.pairs.train, { signal, progress: tell("attribution") });
     if (orders.length === 0) return NOTHING;
     const starts: Uint8Array[] = [];
     for (let run = 0; run < options.gateRuns && !stop.aborted; run++) {
       const { edges, connected } = this.measures;
       starts.push(
-        ...(await gateCircuits(this.ablated, this.pairs.train, {
+        ...(await gateCircuits(this.objective, this.pairs.train, {
           order: orders[orders.length - 1]!,
           edges,
           connected,
-          score: train,
+          score: fit,
           target: options.target,
           seed: options.seed + run,
           signal: stop,
@@ -166,10 +174,10 @@ export class Extractor {
         })),
       );
     }
-    const search = await this.search({ search: train, verify: val, starts }, orders, rawOptions(options), false);
-    const best = search.best && maskOf(search.best.kept, this.ablated.nodes);
+    const search = await this.search({ search: fit, verify, starts }, orders, rawOptions(options), false);
+    const best = search.best && maskOf(search.best.kept, this.objective.nodes);
     const further = !search.stopped && !signal?.aborted;
-    const known = [...starts, ...search.candidates.map(({ kept }) => maskOf(kept, this.ablated.nodes))];
+    const known = [...starts, ...search.candidates.map(({ kept }) => maskOf(kept, this.objective.nodes))];
     return {
       search,
       fewer: further && best && options.pruneEdges ? await this.removeEdges(best, options, halted) : undefined,
@@ -184,12 +192,14 @@ export class Extractor {
   /** To first order: minus the gradient with respect to each node's mask. Its sign does not matter to the search. */
   private readonly estimate = (kept: Uint8Array): Float32Array => {
     const some = rowsOf(this.pairs.train, 0, Math.min(this.pairs.train.rows, ESTIMATE_ROWS));
-    return this.ablated.gradient(some, Float32Array.from(kept)).gradient;
+    return this.objective.gradient(some, Float32Array.from(kept)).gradient;
   };
 
   private partner({ tiedQk }: ExtractOptions): ((node: number) => number | undefined) | undefined {
     if (!tiedQk) return undefined;
-    const partners = new Map(queryKeyPairs(this.ablated.specs).flatMap(([q, k]) => [[q, k] as const, [k, q] as const]));
+    const partners = new Map(
+      queryKeyPairs(this.objective.specs).flatMap(([q, k]) => [[q, k] as const, [k, q] as const]),
+    );
     return (node) => partners.get(node);
   }
 
@@ -218,7 +228,7 @@ export class Extractor {
     { target, progress }: ExtractOptions,
     halted: () => Promise<boolean>,
   ): Promise<FewerEdges> {
-    const { train: search, val: verify } = this.evaluators;
+    const { fit: search, verify } = this;
     const { edgesOf, connected } = this.measures;
     progress?.({ stage: "edges", done: 0, of: 1, best: undefined, calibrated: false });
     return removeEdges(kept, { target, search, verify, edgesOf, connected, halted });
@@ -230,7 +240,7 @@ export class Extractor {
     halted: () => Promise<boolean>,
     progress: (done: number, of: number) => void,
   ): Promise<CurvePoint[]> {
-    const { train: search, val: verify } = this.evaluators;
+    const { fit: search, verify } = this;
     const { size, connected } = this.measures;
     return lossCurve({
       search,
@@ -268,7 +278,7 @@ export class Extractor {
     const verify = calibratedEvaluator(fit, on("val"));
     const { best } = await this.search({ search, verify, starts }, orders, options, true);
     if (!best) return undefined;
-    const kept = maskOf(best.kept, this.ablated.nodes);
+    const kept = maskOf(best.kept, this.objective.nodes);
     const { scale, shift } = calibrate(fit.evaluator.score(kept).margins, fit.answers);
     const taskLoss = onSplits((split) => {
       const { evaluator, answers } = on(split);

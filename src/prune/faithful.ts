@@ -1,0 +1,139 @@
+/**
+ * What a circuit must do to be real, as one task loss for the search: it does the task under every ablation and not only
+ * its own, with random parts of the rest left on, and the model fails without it. Each of these conditions is measured as a
+ * task loss, scaled so that it is met at the target; a circuit's loss is that of the condition which it meets least.
+ */
+import type { PairBatch } from "../data/pairs.ts";
+import type { Model } from "../model/model.ts";
+import type { SiteSpec } from "../model/sites.ts";
+import { Rng } from "../util/rng.ts";
+import { AblatedTask } from "./ablated-task.ts";
+import type { Ablation } from "./ablation.ts";
+import { type Evaluator, lossOfMargins, type RemovedEdges, type Score } from "./evaluator.ts";
+import type { MaskGradient } from "./masked-model.ts";
+import { rowsOf } from "./pair-scores.ts";
+
+export interface FaithfulOptions {
+  /** Ablations besides the circuit's own. */
+  readonly others: readonly Ablation[];
+  /** Task loss to reach under the circuit's own ablation, nats. */
+  readonly target: number;
+  readonly seed: number;
+}
+
+/** Targets allowed under other ablations. */
+const ALLOWED = 2;
+/** Fractions of the ablated nodes that are left on. */
+const RELAXED = [0.25, 0.5, 0.75, 0.9];
+/** Share of chance, ln 2, that the model's loss without the circuit must reach: a little more than the check asks. */
+const NEEDED = 0.93;
+/** Weight of a circuit that the model does not need at all, in targets, for gradients. */
+const SPARED = 4;
+/** Pairs of the conditions that compute most of the model. */
+const FEW_PAIRS = 64;
+
+export class FaithfulTask implements MaskGradient {
+  readonly nodes: number;
+  readonly specs: readonly SiteSpec[];
+  private readonly own: AblatedTask;
+  private readonly others: readonly AblatedTask[];
+  /** Others whose norms are free, for gradients. */
+  private readonly smooth: readonly AblatedTask[];
+  private readonly target: number;
+  /** Nodes that are left on if they are ablated, one byte each. */
+  private readonly relaxed: readonly Uint8Array[];
+
+  constructor(model: Model, ablation: Ablation, { others, target, seed }: FaithfulOptions) {
+    this.own = new AblatedTask(model, ablation);
+    this.others = others.map((other) => new AblatedTask(model, other));
+    this.smooth = this.others.filter((_, i) => !others[i]!.frozenNorm);
+    this.target = target;
+    this.nodes = this.own.nodes;
+    this.specs = this.own.specs;
+    this.relaxed = RELAXED.map((fraction) => {
+      const rng = Rng.of(seed, "relaxed", fraction);
+      return Uint8Array.from({ length: this.nodes }, () => (rng.bool(fraction) ? 1 : 0));
+    });
+  }
+
+  /** Mean of the conditions' losses, and what the model can spare of the circuit. */
+  gradient(batch: PairBatch, mask: Float32Array): { loss: number; gradient: Float32Array } {
+    const sum = { loss: 0, gradient: new Float32Array(this.nodes) };
+    const sufficient = 1 + this.smooth.length + this.relaxed.length;
+    const add = (
+      of: { loss: number; gradient: Float32Array },
+      factor: number,
+      passes?: (n: number) => boolean,
+    ): void => {
+      sum.loss += factor * of.loss;
+      for (let n = 0; n < this.nodes; n++) if (!passes || passes(n)) sum.gradient[n]! += factor * of.gradient[n]!;
+    };
+    add(this.own.gradient(batch, mask), 1 / sufficient);
+    for (const other of this.smooth) add(other.gradient(batch, mask), 1 / ALLOWED / sufficient);
+    for (const on of this.relaxed) {
+      add(
+        this.own.gradient(
+          batch,
+          mask.map((m, n) => (on[n] ? 1 : m)),
+        ),
+        1 / sufficient,
+        (n) => !on[n],
+      );
+    }
+    const needed = NEEDED * Math.LN2;
+    const without = this.own.gradient(
+      batch,
+      mask.map((m) => 1 - m),
+    );
+    if (without.loss < needed) {
+      // The mask's opposite was given: its gradient has the opposite sign, and a loss is wanted high.
+      const weight = (SPARED * this.target) / needed;
+      sum.loss += weight * (needed - without.loss);
+      for (let n = 0; n < this.nodes; n++) sum.gradient[n]! += weight * without.gradient[n]!;
+    }
+    return sum;
+  }
+
+  evaluator(batch: PairBatch): Evaluator {
+    const few = rowsOf(batch, 0, Math.min(batch.rows, 2 * FEW_PAIRS));
+    const [own, ...others] = [this.own, ...this.others].map((task) => task.evaluator(batch));
+    const passes = this.own.passes(few);
+    const conditions: readonly ((kept: Uint8Array, removed?: RemovedEdges) => Score)[] = [
+      (kept, removed) => own!.score(kept, removed),
+      ...others.map(
+        (other) => (kept: Uint8Array, removed?: RemovedEdges) => scaled(other.score(kept, removed), 1 / ALLOWED),
+      ),
+      (kept) => this.spared(passes.score(kept.map((k) => 1 - k))),
+      ...this.relaxed.map((on) => (kept: Uint8Array) => passes.score(kept.map((k, n) => (k || on[n] ? 1 : 0)))),
+    ];
+    return {
+      score: (kept, removed) => {
+        let worst: Score | undefined;
+        for (const condition of conditions) {
+          const score = condition(kept, removed);
+          if (!worst || score.loss > worst.loss) worst = score;
+          // Whatever the others say, it is not a circuit: the first conditions are quick, the last are not.
+          if (worst.loss > this.target) break;
+        }
+        return worst!;
+      },
+    };
+  }
+
+  /** The target where the model's loss without the circuit is just what it must be, more where it is lower. */
+  private spared({ loss, margins }: Score): Score {
+    const equal = (this.target * NEEDED * Math.LN2) / Math.max(loss, 1e-6);
+    return { loss: equal, margins: margins.map(() => marginOf(equal)) };
+  }
+}
+
+/** A score whose losses, prompt by prompt, are `factor` times as large. */
+function scaled({ margins }: Score, factor: number): Score {
+  const of = margins.map((m) => marginOf(factor * lossOfMargins([m])));
+  return { loss: lossOfMargins(of), margins: of };
+}
+
+/** The margin at which a prompt has a task loss. */
+function marginOf(loss: number): number {
+  return loss > 30 ? -loss : -Math.log(Math.expm1(Math.max(loss, 1e-12)));
+}
