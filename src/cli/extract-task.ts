@@ -6,9 +6,8 @@ import { Wiring } from "../circuits/wiring.ts";
 import type { Model } from "../model/model.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import { type Candidate, compareSize } from "../prune/candidate.ts";
-import { drivingTokens } from "../prune/drivers.ts";
-import { type ExtractOptions, Extractor, fullScores, type Pairs } from "../prune/extract.ts";
-import { countKept, indices, maskOf } from "../prune/kept.ts";
+import { type ExtractOptions, type Extractor, fullScores, type Pairs } from "../prune/extract.ts";
+import { maskOf } from "../prune/kept.ts";
 import type { TokenBatch } from "../prune/means.ts";
 import { goalError, type SparseError } from "../util/errors.ts";
 import { ensureWritableDir, pathExists, writeFileAtomic } from "../util/files.ts";
@@ -23,11 +22,9 @@ import {
   seedText,
 } from "./circuit-report.ts";
 import type { ExtractableTask, ExtractSource } from "./extract-source.ts";
+import { extractorOf, measureCircuit } from "./measure-circuit.ts";
 import type { Output } from "./output.ts";
 import { nats, plural } from "./render.ts";
-
-/** Tokens listed for a node. */
-const DRIVERS = 3;
 
 export interface TaskJob extends Omit<ExtractOptions, "signal" | "progress" | "calibrated" | "deadline"> {
   readonly source: ExtractSource;
@@ -106,12 +103,7 @@ async function searchSeed(job: TaskJob, seed: number): Promise<Searched> {
   const { model, task, out, signal, ablation, source, budget } = job;
   const pairs = task.pairs(seed);
   const wiring = new Wiring(source.stored.config, source.stored.params);
-  const extractor = new Extractor(model, ablation, pairs, {
-    size: (kept) => ({ nodes: countKept(kept), edges: wiring.countEdges(kept) }),
-    connected: (kept, removed) => wiring.connected(kept, removed),
-    edgesOf: (kept, removed) => wiring.edgesOf(kept, removed),
-    edges: wiring,
-  });
+  const extractor = extractorOf(model, ablation, pairs, wiring);
   const line = new SearchProgress(out, job.seeds > 1 ? `${task.name}, seed ${seed}` : task.name);
   const deadline = budget === undefined ? undefined : performance.now() + 1000 * budget;
   const progress = line.tell.bind(line);
@@ -153,15 +145,11 @@ function finish(
     target,
     ablation,
     ablationTokens: text.reduce((sum, { ids }) => sum + ids.length, 0),
-    kept,
-    removed,
     chosen,
     extraction,
-    scores: extractor.scores(kept, removed),
+    measured: measureCircuit(extractor, { kept, removed, scales: new Map() }, model, text),
     curve: extraction.curve.map(({ kept: nodes, ...point }) => ({ ...point, scores: extractor.scores(nodes) })),
     full,
-    importance: extractor.importance(kept, removed),
-    drivers: drivingTokens(model, indices(kept), text, DRIVERS),
     seed,
     seeds: results.map((r) => r.seed),
     evaluations: results.reduce((sum, r) => sum + r.extraction.search.evaluations, 0),
