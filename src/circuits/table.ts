@@ -41,7 +41,7 @@ function header(circuit: Circuit): string[] {
   for (const [i, { taskLoss, nodes, edges, ...made }] of circuit.edits.entries()) {
     const after = reportedLoss(taskLoss);
     const then = after === undefined ? "" : `, task loss ${after.value.toFixed(4)} on ${after.split}`;
-    lines.push(`${i === 0 ? "edits" : ""}`.padEnd(11) + `${editText(made)}: ${nodes} nodes, ${edges} edges${then}`);
+    lines.push(`${i === 0 ? "edits    " : "         "}  ${editText(made)}: ${nodes} nodes, ${edges} edges${then}`);
   }
   return lines;
 }

@@ -1,8 +1,8 @@
 /** The model and the pairs of a stored circuit: what it takes to score it again as it was when it was extracted. */
 import * as path from "node:path";
+import type { Circuit } from "../circuits/schema.ts";
 import { weightsHash } from "../model/params.ts";
-import { occupant } from "../runs/open.ts";
-import { inputError } from "../util/errors.ts";
+import { inputError, SparseError } from "../util/errors.ts";
 import type { StoredCircuit } from "./circuit-files.ts";
 import { type ExtractableTask, type ExtractSource, pairsSource, runSource } from "./extract-source.ts";
 
@@ -32,15 +32,8 @@ export async function openSource({ dir, circuit }: StoredCircuit, flags: SourceF
       `Say with --model which one the circuit is of; it was named ${circuit.model.run}.`,
     );
   }
-  const { name, variant } = circuit.task;
-  if (flags.pairs === undefined && occupant(model) === "other") {
-    throw inputError(
-      "circuit-pairs",
-      `${model} is not a run and has no tasks, so the pairs of the circuit's task ${name} are not known`,
-      "Give the file that the circuit was extracted with: --pairs FILE.json.",
-    );
-  }
-  const source = flags.pairs === undefined ? await runSource(model, name, variant) : pairsSource(model, flags.pairs);
+  const { name } = circuit.task;
+  const source = flags.pairs === undefined ? await ofRun(model, circuit) : pairsSource(model, flags.pairs);
   const found = weightsHash(source.stored.params);
   if (found !== circuit.model.weightsHash) {
     throw inputError(
@@ -51,6 +44,23 @@ export async function openSource({ dir, circuit }: StoredCircuit, flags: SourceF
     );
   }
   return { source, task: source.tasks.find((task) => task.name === name) ?? source.tasks[0]! };
+}
+
+/** Errors of a model that has not the circuit's task. */
+const NO_TASK = ["not-a-run", "unknown-task", "task-of-run"];
+
+async function ofRun(dir: string, { task: { name, variant } }: Circuit): Promise<ExtractSource> {
+  try {
+    return await runSource(dir, name, variant);
+  } catch (error) {
+    if (!(error instanceof SparseError && NO_TASK.includes(error.code))) throw error;
+    throw inputError(
+      "circuit-pairs",
+      `the pairs of the circuit's task ${name} are not known: ${error.message}`,
+      "Give the file that it was extracted with, --pairs FILE.json, or its own run with --model.",
+      error,
+    );
+  }
 }
 
 /** The folder of a circuit's model, where it lies in `<model>/circuits/<task>`. */

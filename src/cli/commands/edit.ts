@@ -116,7 +116,7 @@ async function edit(
   const place = flags.out === undefined ? [run, ...(flags.task ? ["--task", flags.task] : [])].join(" ") : folder;
   print(stored.circuit, circuit, dropped, out);
   out.line(`  written ${file}`);
-  out.line(`  next: circuit verify ${place}`);
+  out.line(`  next: circuit verify ${place} (what was verified before the edit no longer counts)`);
   const { nodes, edges } = circuit.counts;
   const { taskLoss, pairAccuracy } = circuit;
   out.done({ task: circuit.task.name, nodes, edges, taskLoss, pairAccuracy, dropped, circuit: file });
@@ -155,7 +155,6 @@ function print(before: Circuit, after: Circuit, dropped: readonly string[], out:
   for (const edit of after.edits.slice(before.edits.length)) out.event({ event: "edit", ...edit });
   if (dropped.length > 0) out.notice(`dropped for want of a path from input to output: ${dropped.join(", ")}`);
   if ((after.taskLoss.val ?? 0) > after.target) out.notice(`above its target ${after.target} on validation pairs`);
-  if (before.verification) out.notice("it was verified before this edit, and is not any more");
 }
 
 /** A node's id in its own spelling. */
