@@ -136,7 +136,9 @@ describe("edits", { timeout: TIMEOUT }, () => {
       expect(nothing.taskLoss[split]).toBeCloseTo(gone.taskLoss[split]!, 5);
     }
 
-    expect((await circuit("extract", "run", "--ablation", "resample", "--seed", "3", ...QUICK)).code).toBe(0);
+    expect(
+      (await circuit("extract", "run", "--ablation", "resample", "--seed", "3", ...QUICK, "--target", "0.6")).code,
+    ).toBe(0);
     expect(content(await edited("drawn", "run", "--scale", `${stored(FILE).nodes[0]!.id}=1`))).toEqual(
       content(stored(FILE)),
     );
