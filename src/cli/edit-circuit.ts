@@ -8,12 +8,13 @@ import { countKept } from "../prune/kept.ts";
 import { measureAblation } from "../prune/means.ts";
 import { packageVersion } from "../runs/env.ts";
 import { inputError } from "../util/errors.ts";
-import type { CircuitSource } from "./circuit-source.ts";
+import type { TaskCircuit } from "./circuit-source.ts";
+import type { ExtractSource } from "./extract-source.ts";
 import { bySplit, extractorOf, measureCircuit, measuredFields, scoresOf } from "./measure-circuit.ts";
 import { nats } from "./render.ts";
 
-export interface EditJob extends CircuitSource {
-  readonly circuit: Circuit;
+export interface EditJob extends Omit<TaskCircuit, "folder"> {
+  readonly source: ExtractSource;
   readonly wiring: Wiring;
   /** The circuit as it is. */
   readonly start: RestoredCircuit;

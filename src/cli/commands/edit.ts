@@ -10,11 +10,12 @@ import { Model } from "../../model/model.ts";
 import { nodeId, parseNodeId } from "../../model/sites.ts";
 import { supports } from "../../prune/evaluator.ts";
 import { inputError } from "../../util/errors.ts";
-import { ensureWritableDir, writeFileAtomic } from "../../util/files.ts";
-import { CIRCUIT, openCircuits, type StoredCircuit } from "../circuit-files.ts";
-import { openSource, type SourceFlags } from "../circuit-source.ts";
+import { ensureWritableDir, pathExists, writeFileAtomic } from "../../util/files.ts";
+import { CIRCUIT } from "../circuit-files.ts";
+import { circuitsOf, type TaskCircuit } from "../circuit-source.ts";
 import { editCircuit } from "../edit-circuit.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
+import { pairsSource, runSource } from "../extract-source.ts";
 import { breathe, interruptible } from "../interrupt.ts";
 import { jsonOption, parseNumber } from "../options.ts";
 import type { Output } from "../output.ts";
@@ -22,8 +23,11 @@ import { examplesText } from "../program.ts";
 import { count, nats, percent, table } from "../render.ts";
 import { prepareText } from "../trained-run.ts";
 
-interface EditFlags extends EngineFlags, SourceFlags {
+interface EditFlags extends EngineFlags {
   readonly task?: string;
+  readonly variant?: string;
+  readonly pairs?: string;
+  readonly circuits?: string;
   readonly out?: string;
 }
 
@@ -39,8 +43,9 @@ export function register(command: Command, out: Output): void {
   const editOption = (flags: string, about: string, parse: (text: string) => Edit): Option =>
     new Option(flags, about).argParser((text: string) => edits.push(parse(text)));
   command
-    .argument("<run>", "a run with circuits, such as runs/quotes, or the folder of a circuit.json")
-    .option("--task <name>", "whose circuit (default: the only one)")
+    .argument("<run>", "a run with circuits, such as runs/quotes; with --pairs any checkpoint or model folder")
+    .option("--task <name>", "the task whose circuit it is, of several")
+    .option("--variant <name>", "the variant of the prompts that the circuit was extracted for (default: base)")
     .addOption(
       editOption("--remove <node>", "ablate a node, such as 0.mlp.post_act:12; repeatable", (text) => ({
         action: "remove",
@@ -54,9 +59,14 @@ export function register(command: Command, out: Output): void {
       })),
     )
     .addOption(editOption("--scale <node=factor>", "multiply a node's values by a factor; repeatable", parseScale))
-    .option("--model <dir>", "run or model that a circuit is of which lies elsewhere")
-    .option("--pairs <file>", "the pairs that it was extracted with, if it was with --pairs")
-    .option("--out <dir>", "folder for the edited circuit (default: it takes the place of the old one)");
+    .addOption(
+      new Option(
+        "--pairs <file>",
+        "the pairs that the circuit was extracted for, of a model trained elsewhere",
+      ).conflicts(["task", "variant"]),
+    )
+    .option("--circuits <dir>", "folder of the circuits (default: <run>/circuits)")
+    .option("--out <dir>", "folder of circuits for the edited one (default: it takes the place of the old one)");
   engineOptions(command);
   jsonOption(command);
   command.addHelpText(
@@ -83,8 +93,10 @@ async function edit(
   if (edits.length === 0) {
     throw inputError("edit-none", "no edit was given", "Give at least one of --remove, --add and --scale.");
   }
-  const stored = openOne(run, flags.task);
-  const { source, task } = await openSource(stored, flags);
+  const source =
+    flags.pairs === undefined ? await runSource(run, flags.task, flags.variant) : pairsSource(run, flags.pairs);
+  const stored = onlyOne(run, circuitsOf(run, source, flags.circuits));
+  const { task } = stored;
   const { config, params } = source.stored;
   const wiring = new Wiring(config, params);
   const start = restoreCircuit(stored.circuit, wiring);
@@ -96,7 +108,7 @@ async function edit(
       "Leave --scale out.",
     );
   }
-  const folder = flags.out === undefined ? stored.dir : path.join(flags.out, task.folder);
+  const folder = flags.out === undefined ? stored.folder : path.join(flags.out, task.folder);
 
   if (source.trained) await prepareText(source.trained.run, source.trained.data, out, signal);
   const engine = await openEngine(flags, out);
@@ -104,7 +116,7 @@ async function edit(
   try {
     out.event({ event: "start", run, task: task.name, engine: engine.info });
     out.live("measuring what nodes are on average");
-    circuit = editCircuit({ ...stored, source, task, wiring, start, steps, model: new Model(engine, source.stored) });
+    circuit = editCircuit({ ...stored, source, wiring, start, steps, model: new Model(engine, source.stored) });
   } finally {
     engine.dispose();
   }
@@ -113,24 +125,28 @@ async function edit(
   const file = path.join(folder, CIRCUIT);
   writeFileAtomic(file, serializeCircuit(circuit));
   const dropped = steps.slice(edits.length).map(({ edit: { node } }) => node);
-  const place = flags.out === undefined ? [run, ...(flags.task ? ["--task", flags.task] : [])].join(" ") : folder;
   print(stored.circuit, circuit, dropped, out);
+  if (pathExists(path.join(folder, "report.json"))) out.notice("report.json and report.html are of the circuit before");
   out.line(`  written ${file}`);
-  out.line(`  next: circuit verify ${place} (what was verified before the edit no longer counts)`);
+  out.line(`  next: ${verifyCommand(run, flags)} (what was verified before the edit no longer counts)`);
   const { nodes, edges } = circuit.counts;
   const { taskLoss, pairAccuracy } = circuit;
   out.done({ task: circuit.task.name, nodes, edges, taskLoss, pairAccuracy, dropped, circuit: file });
 }
 
-/** The one circuit that a run has, or that of the task. */
-function openOne(run: string, task: string | undefined): StoredCircuit {
-  const circuits = openCircuits(run, task);
+function onlyOne(run: string, circuits: readonly TaskCircuit[]): TaskCircuit {
   if (circuits.length === 1) return circuits[0]!;
   throw inputError(
     "circuit-several",
     `${run} has ${circuits.length} circuits, and one is edited at a time`,
-    `Choose with --task: ${circuits.map((circuit) => circuit.task).join(", ")}.`,
+    `Choose with --task: ${circuits.map(({ task }) => task.name).join(", ")}.`,
   );
+}
+
+/** The command that checks the edited circuit. */
+function verifyCommand(run: string, { task, variant, pairs, circuits, out }: EditFlags): string {
+  const given = Object.entries({ task, variant, pairs, circuits: out ?? circuits });
+  return ["circuit verify", run, ...given.flatMap(([name, value]) => (value ? [`--${name}`, value] : []))].join(" ");
 }
 
 /** Sizes, losses and accuracies before and after, then every edit there has been. */
