@@ -5,13 +5,15 @@ import * as path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseCircuit, serializeCircuit } from "../../src/circuits/file.ts";
 import type { Circuit } from "../../src/circuits/schema.ts";
+import { inShort } from "../../src/verify/verify.ts";
 import { FIXTURES } from "../support/fixtures.ts";
+import { sampleCheck, sampleReport } from "../support/report.ts";
 import { events, sparse, start } from "./cli.ts";
 
 const TIMEOUT = 120_000;
 /** Learns quotes in a few seconds. */
 const LEARN = ["train", "--task", "quotes", "--steps", "300", "--density", "1/32", "--set", "model.width=48"];
-const QUICK = ["--kicks", "0", "--gates", "0", "--no-curve", "--target", "0.4"];
+const QUICK = ["--kicks", "0", "--gates", "0", "--no-curve", "--target", "0.4", "--no-verify"];
 const TASK = "single_double_quote";
 const FILE = `run/circuits/${TASK}/circuit.json`;
 
@@ -81,12 +83,13 @@ describe("edits", { timeout: TIMEOUT }, () => {
     expect(back.edits.map(({ action, node }) => `${action} ${node}`)).toEqual([`remove ${spare}`, `add ${spare}`]);
   });
 
-  it("a factor of 1 changes nothing; another is in the table and in the figure, and labels stay", async () => {
+  it("a factor of 1 changes nothing; another is in the table and in the figure; labels stay, verdicts do not", async () => {
     const labelled = { ...original, nodes: original.nodes.map((n) => ({ ...n, label: `the ${n.id}` })) };
+    const verification = inShort(sampleReport([sampleCheck("sufficiency")]));
     fs.cpSync(at("run"), at("labelled"), { recursive: true });
-    fs.writeFileSync(at(`labelled/circuits/${TASK}/circuit.json`), serializeCircuit(labelled));
+    fs.writeFileSync(at(`labelled/circuits/${TASK}/circuit.json`), serializeCircuit({ ...labelled, verification }));
     const same = await edited("same", "labelled", "--scale", `${spare}=1`);
-    expect(content(same)).toEqual(content({ ...labelled, model: original.model }));
+    expect(content(same)).toEqual(content(labelled));
     const more = await circuit("edit", "labelled", "--scale", `${spare}=1.3`, "--json");
     expect({ code: more.code, stderr: more.stderr }).toEqual({ code: 0, stderr: "" });
     const lines = events(more.stdout);
@@ -117,7 +120,7 @@ describe("edits", { timeout: TIMEOUT }, () => {
     for (const { node } of after.edits.slice(2)) expect(stderr).toContain(node);
   });
 
-  it("measures as the extraction did: seed, variant, zero and drawn values, frozen norms, removed edges", async () => {
+  it("measures as the extraction did: variant, zeros, frozen norms, removed edges", async () => {
     const zero = ["--ablation", "zero", "--frozen-norm", "--prune-edges", "--variant", "strings@1"];
     expect((await circuit("extract", "run", ...zero, ...QUICK, "--out", "zero")).code).toBe(0);
     const folder = `${TASK}.strings@1`;
@@ -135,7 +138,9 @@ describe("edits", { timeout: TIMEOUT }, () => {
     for (const split of ["train", "val", "test"] as const) {
       expect(nothing.taskLoss[split]).toBeCloseTo(gone.taskLoss[split]!, 5);
     }
+  });
 
+  it("measures with the values that the extraction drew", async () => {
     expect(
       (await circuit("extract", "run", "--ablation", "resample", "--seed", "3", ...QUICK, "--target", "0.6")).code,
     ).toBe(0);
@@ -147,7 +152,7 @@ describe("edits", { timeout: TIMEOUT }, () => {
   it("of a model that was trained elsewhere, with its pairs", async () => {
     const MODEL = path.join(FIXTURES, "pruning/model");
     const PAIRS = path.join(FIXTURES, "pruning/task.json");
-    expect((await circuit("extract", MODEL, "--pairs", PAIRS, "--out", "elsewhere")).code).toBe(0);
+    expect((await circuit("extract", MODEL, "--pairs", PAIRS, "--no-verify", "--out", "elsewhere")).code).toBe(0);
     const from = stored("elsewhere/task/circuit.json");
     const edit = ["edit", MODEL, "--pairs", PAIRS, "--circuits", "elsewhere"];
     const { code, stdout } = await circuit(...edit, "--scale", `${from.nodes[0]!.id}=1`);
