@@ -12,7 +12,7 @@ interface GraphNode {
   layer: number;
   channel: number;
   head?: number;
-  /** Short name for figures: `Q.1.5`, or the channel. */
+  /** Name for figures: `Q.1.5`, or the channel; with a factor if it was scaled. */
   name: string;
   /** The node's label, or its id. */
   label: string;
@@ -39,6 +39,16 @@ export function shortName(circuit: Circuit, node: CircuitNode): string {
   return `${letter}.${node.head}.${node.channel - node.head * circuit.model.headWidth}`;
 }
 
+/** The short name, and the factor of a node that was scaled by hand: `98 ×1.3`. */
+export function shownName(circuit: Circuit, node: CircuitNode): string {
+  return shortName(circuit, node) + scaleMark(node);
+}
+
+/** ` ×1.3`, or nothing. */
+export function scaleMark({ scale }: CircuitNode): string {
+  return scale === undefined ? "" : ` ×${Number(scale.toPrecision(3))}`;
+}
+
 export function circuitGraph(circuit: Circuit, options: { links?: boolean } = {}): CircuitGraph {
   const graph: CircuitGraph = new DirectedGraph();
   for (const node of circuit.nodes) {
@@ -48,7 +58,7 @@ export function circuitGraph(circuit: Circuit, options: { links?: boolean } = {}
       layer,
       channel,
       ...(head === undefined ? {} : { head }),
-      name: shortName(circuit, node),
+      name: shownName(circuit, node),
       label: node.label ?? id,
       meanActivation,
       importance,

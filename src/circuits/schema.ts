@@ -191,6 +191,10 @@ const fileSchema = z.strictObject({
   search: z.strictObject({
     method: z.string(),
     seeds: z.array(z.int()),
+    /** Whether query and key of a channel were to stay or go together. */
+    tiedQk: z.boolean(),
+    /** Whether the search also asked for other ablations, relaxation and necessity. */
+    faithful: z.boolean(),
     /** Masks whose task loss was evaluated. */
     candidates: count,
     stages: z.array(stageSchema),

@@ -1,5 +1,6 @@
 /** A circuit as monospace text for a terminal: what it is, its nodes with what each reads and writes, its edges. */
-import { shortName } from "./graph.ts";
+import { editText } from "./edit.ts";
+import { scaleMark, shortName } from "./graph.ts";
 import { reportedLoss } from "./layout/frame.ts";
 import { cellWidth, formatWeight, oneLine, padCells, truncate, visibleToken } from "./layout/text.ts";
 import type { Circuit, CircuitNode } from "./schema.ts";
@@ -37,6 +38,11 @@ function header(circuit: Circuit): string[] {
       `dropped    ${dropped} nodes and ${counts.edgesBeforeDropping - counts.edges} edges without a path from input to output`,
     );
   }
+  for (const [i, { taskLoss, nodes, edges, ...made }] of circuit.edits.entries()) {
+    const after = reportedLoss(taskLoss);
+    const then = after === undefined ? "" : `, task loss ${after.value.toFixed(4)} on ${after.split}`;
+    lines.push(`${i === 0 ? "edits    " : "         "}  ${editText(made)}: ${nodes} nodes, ${edges} edges${then}`);
+  }
   return lines;
 }
 
@@ -66,7 +72,8 @@ function nodeLines(circuit: Circuit, width: number): string[] {
   }
   tokenEntries(circuit, add, reads, writes);
 
-  const nameCells = Math.max(4, ...[...names.values()].map(cellWidth));
+  const shown = (node: CircuitNode): string => names.get(node.id)! + scaleMark(node);
+  const nameCells = Math.max(4, ...circuit.nodes.map((node) => cellWidth(shown(node))));
   const rest = width - (2 + nameCells + 2 + 9 + 2 + 8 + 2 + 4);
   const listCells = Math.max(8, Math.floor(rest / 3));
   const row = (name: string, rise: string, mean: string, lists: readonly (readonly string[])[]): string[] => {
@@ -89,7 +96,7 @@ function nodeLines(circuit: Circuit, width: number): string[] {
     group = name;
     const rise = node.importance === null ? "-" : node.importance.toFixed(4);
     const lists = [reads.get(node.id) ?? ["-"], writes.get(node.id) ?? ["-"], drivenBy(node)];
-    lines.push(...row(names.get(node.id)!, rise, node.meanActivation.toFixed(3), lists));
+    lines.push(...row(shown(node), rise, node.meanActivation.toFixed(3), lists));
   }
   return lines;
 }

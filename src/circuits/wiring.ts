@@ -12,6 +12,13 @@ const READ = 1;
 const WRITE = 2;
 const PATTERN = 3;
 const VALUE = 4;
+/** What is linked to a node of a role by the same place. */
+const OTHER_END: Readonly<Record<number, number>> = {
+  [READ]: WRITE,
+  [WRITE]: READ,
+  [PATTERN]: VALUE,
+  [VALUE]: PATTERN,
+};
 
 /** The matrix whose output each site is, within its layer; reads are the output of none. */
 const MATRIX: Readonly<Record<Site, number>> = {
@@ -121,6 +128,17 @@ export class Wiring {
     let count = 0;
     this.forEachKept(kept, removed, () => count++);
     return count;
+  }
+
+  /** Nodes that share a weight with node n, write what it reads or read what it writes, or have to do with its pattern. */
+  neighbours(n: number): number[] {
+    const { role, place, incoming, byTarget, outgoing, bySource } = this;
+    const found: number[] = [];
+    for (let i = incoming[n]!; i < incoming[n + 1]!; i++) found.push(this.sources[byTarget[i]!]!);
+    for (let i = outgoing[n]!; i < outgoing[n + 1]!; i++) found.push(this.targets[bySource[i]!]!);
+    const other = OTHER_END[role[n]!];
+    for (let m = 0; m < this.nodes; m++) if (role[m] === other && place[m] === place[n]) found.push(m);
+    return found;
   }
 
   private forEachKept(kept: Uint8Array, removed: EdgeIndices | undefined, visit: (edge: number) => void): void {

@@ -1,15 +1,13 @@
 /** Joins what the search found with the structure of the circuit: the content of circuit.json. */
-import { CIRCUIT_FORMAT, CIRCUIT_VERSION, type Circuit, type CircuitNode } from "../circuits/schema.ts";
-import { circuitStructure } from "../circuits/structure.ts";
+import { CIRCUIT_FORMAT, CIRCUIT_VERSION, type Circuit } from "../circuits/schema.ts";
 import type { EngineInfo } from "../engine/engine.ts";
 import { weightsHash } from "../model/params.ts";
-import { siteSpecs } from "../model/sites.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import type { Candidate, Size } from "../prune/candidate.ts";
-import type { DrivingToken } from "../prune/drivers.ts";
 import type { Extraction, PairSplit, Pairs, SplitScore } from "../prune/extract.ts";
 import { packageVersion } from "../runs/env.ts";
 import type { ExtractSource } from "./extract-source.ts";
+import { bySplit, type MeasuredCircuit, measuredFields } from "./measure-circuit.ts";
 
 /** Name of the last stage of a search that was interrupted. */
 export const STOPPED = "stopped";
@@ -22,55 +20,24 @@ export interface CircuitParts {
   readonly target: number;
   readonly ablation: Ablation;
   readonly ablationTokens: number;
-  readonly kept: Uint8Array;
-  /** Indices of edges between kept nodes that are not the circuit's (`Wiring`). */
-  readonly removed: ReadonlySet<number>;
   readonly chosen: Candidate;
   readonly extraction: Extraction;
-  readonly scores: Readonly<Record<PairSplit, SplitScore>>;
+  readonly measured: MeasuredCircuit;
   readonly curve: readonly (Size & { target: number; scores: Readonly<Record<PairSplit, SplitScore>> })[];
   /** Of the unpruned model. */
   readonly full: Readonly<Record<PairSplit, SplitScore>>;
-  /** Rise of the training loss without a kept node, by flat index. */
-  readonly importance: ReadonlyMap<number, number>;
-  readonly drivers: ReadonlyMap<number, readonly DrivingToken[]>;
   /** The seed that found it, and all that were tried. */
   readonly seed: number;
   readonly seeds: readonly number[];
   readonly evaluations: number;
+  readonly tiedQk: boolean;
+  readonly faithful: boolean;
   readonly engine: EngineInfo;
 }
-
-const bySplit = <T>(scores: Readonly<Record<PairSplit, SplitScore>>, pick: (s: SplitScore) => T) => ({
-  train: pick(scores.train),
-  val: pick(scores.val),
-  test: pick(scores.test),
-});
 
 export function buildCircuit(parts: CircuitParts): Circuit {
   const { source, pairs, extraction, chosen, ablation } = parts;
   const { config, params } = source.stored;
-  const { tokenText } = source;
-  const [fill] = ablation.draws;
-  const structure = circuitStructure(config, params, parts.kept, {
-    tokenText,
-    removed: parts.removed,
-    answerTokens: new Set([...pairs.test.right, ...pairs.test.wrong]),
-    promptTokens: contrastTokens(pairs),
-  });
-  const flat = siteSpecs(config);
-  const indexOf = (node: { layer: number; site: string; channel: number }): number =>
-    flat.find((s) => s.layer === node.layer && s.site === node.site)!.offset + node.channel;
-  const nodes: CircuitNode[] = structure.nodes.map((node) => {
-    const index = indexOf(node);
-    const reads = parts.drivers.get(index)?.map((d) => ({ ...d, tokenText: tokenText(d.token) }));
-    return {
-      ...node,
-      meanActivation: fill![index]!,
-      importance: parts.importance.get(index) ?? null,
-      ...(reads === undefined ? {} : { reads }),
-    };
-  });
   const { search } = extraction;
   return {
     format: CIRCUIT_FORMAT,
@@ -99,16 +66,8 @@ export function buildCircuit(parts: CircuitParts): Circuit {
       frozenNorm: ablation.frozenNorm,
     },
     target: parts.target,
-    taskLoss: bySplit(parts.scores, (s) => s.taskLoss),
-    pairAccuracy: bySplit(parts.scores, (s) => s.pairAccuracy),
+    ...measuredFields(source, pairs, ablation, parts.measured),
     fullTaskLoss: bySplit(parts.full, (s) => s.taskLoss),
-    nodes,
-    edges: structure.edges,
-    removedEdges: structure.removedEdges,
-    links: structure.links,
-    embedding: structure.embedding,
-    unembedding: structure.unembedding,
-    counts: structure.counts,
     calibrated: extraction.calibrated
       ? {
           nodes: extraction.calibrated.nodes,
@@ -125,6 +84,8 @@ export function buildCircuit(parts: CircuitParts): Circuit {
     search: {
       method: "gates, attribution, elimination, local search",
       seeds: [...parts.seeds],
+      tiedQk: parts.tiedQk,
+      faithful: parts.faithful,
       candidates: parts.evaluations,
       stages: stageRecords(parts),
       oneMinimal: chosen.minimal && !search.stopped && extraction.fewer === undefined,
@@ -140,31 +101,18 @@ export function buildCircuit(parts: CircuitParts): Circuit {
 }
 
 /** Size after each stage; STOPPED at the end marks a search that was not finished. */
-function stageRecords({ extraction, chosen, kept, scores }: CircuitParts): Circuit["search"]["stages"] {
+function stageRecords({ extraction, chosen, measured }: CircuitParts): Circuit["search"]["stages"] {
   const { search, fewer } = extraction;
   const { nodes, edges, loss } = chosen;
   const all: { stage: string; nodes: number; edges: number; loss: number }[] = [...search.stages];
   if (search.stopped) all.push({ stage: STOPPED, nodes, edges, loss });
-  if (fewer) all.push({ stage: "edges", nodes: fewer.nodes, edges: fewer.edges, loss: scores.train.taskLoss });
+  if (fewer) all.push({ stage: "edges", nodes: fewer.nodes, edges: fewer.edges, loss: measured.scores.train.taskLoss });
   return all.map(({ stage, ...after }, i) => ({
     name: stage,
-    nodesBefore: all[i - 1]?.nodes ?? kept.length,
+    nodesBefore: all[i - 1]?.nodes ?? measured.kept.length,
     nodesAfter: after.nodes,
     ...(i > 0 ? { edgesBefore: all[i - 1]!.edges } : {}),
     edgesAfter: after.edges,
     taskLoss: after.loss,
   }));
-}
-
-/** Tokens in which the two prompts of pairs differ. */
-function contrastTokens({ test }: Pairs): Set<number> {
-  const tokens = new Set<number>();
-  for (let row = 0; row + 1 < test.rows; row += 2) {
-    for (let t = 0; t < test.length; t++) {
-      const a = test.tokens[row * test.length + t]!;
-      const b = test.tokens[(row + 1) * test.length + t]!;
-      if (a !== b) tokens.add(a).add(b);
-    }
-  }
-  return tokens;
 }

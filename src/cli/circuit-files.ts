@@ -10,7 +10,8 @@ import { inputError } from "../util/errors.ts";
 import { onFile, pathExists } from "../util/files.ts";
 import { nearest } from "../util/nearest.ts";
 
-const CIRCUIT = "circuit.json";
+/** Name of the file in the folder of a circuit. */
+export const CIRCUIT = "circuit.json";
 
 export interface StoredCircuit {
   readonly task: string;

@@ -10,6 +10,7 @@ await runProgram({
     ["circuit verify runs/quotes --thorough", "check whether it is real"],
     ["circuit show runs/quotes", "its nodes and edges as a table"],
     ["circuit compare runs/quotes runs/dense", "how many times more edges a dense model needs"],
+    ["circuit edit runs/quotes --remove 0.mlp.post_act:12", "what it does without one of its neurons"],
     ["circuit export runs/quotes --format svg", "the figure for a paper"],
   ],
   commands: [
@@ -24,6 +25,11 @@ await runProgram({
       load: () => import("./commands/verify.ts"),
     },
     { name: "show", summary: "print nodes and edges of a circuit", load: () => import("./commands/show.ts") },
+    {
+      name: "edit",
+      summary: "remove, add and scale nodes of a circuit by hand",
+      load: () => import("./commands/edit.ts"),
+    },
     {
       name: "compare",
       summary: "edges of several models' circuits at equal task loss",

@@ -6,13 +6,13 @@ import { Wiring } from "../circuits/wiring.ts";
 import type { Model } from "../model/model.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import { type Candidate, compareSize } from "../prune/candidate.ts";
-import { drivingTokens } from "../prune/drivers.ts";
-import { type ExtractOptions, Extractor, fullScores, type Pairs } from "../prune/extract.ts";
-import { countKept, indices, maskOf } from "../prune/kept.ts";
+import { type ExtractOptions, type Extractor, fullScores, type Pairs } from "../prune/extract.ts";
+import { maskOf } from "../prune/kept.ts";
 import type { TokenBatch } from "../prune/means.ts";
 import { goalError, type SparseError } from "../util/errors.ts";
 import { ensureWritableDir, pathExists, writeFileAtomic } from "../util/files.ts";
 import { formatJson } from "../util/json.ts";
+import { extractorOf } from "../verify/extractor.ts";
 import { buildCircuit, STOPPED } from "./build-circuit.ts";
 import {
   type Outcome,
@@ -23,11 +23,9 @@ import {
   seedText,
 } from "./circuit-report.ts";
 import type { ExtractableTask, ExtractSource } from "./extract-source.ts";
+import { measureCircuit } from "./measure-circuit.ts";
 import type { Output } from "./output.ts";
 import { nats, plural } from "./render.ts";
-
-/** Tokens listed for a node. */
-const DRIVERS = 3;
 
 export interface TaskJob extends Omit<ExtractOptions, "signal" | "progress" | "calibrated" | "deadline"> {
   readonly source: ExtractSource;
@@ -37,6 +35,8 @@ export interface TaskJob extends Omit<ExtractOptions, "signal" | "progress" | "c
   /** Seconds for the search of each seed. */
   readonly budget?: number | undefined;
   readonly ablation: Ablation;
+  /** What a faithful circuit has to withstand besides it; undefined when the task alone is asked for. */
+  readonly others: readonly Ablation[] | undefined;
   /** Folder of circuit.json. */
   readonly folder: string;
   /** What to give to `circuit show`. */
@@ -106,16 +106,12 @@ async function searchSeed(job: TaskJob, seed: number): Promise<Searched> {
   const { model, task, out, signal, ablation, source, budget } = job;
   const pairs = task.pairs(seed);
   const wiring = new Wiring(source.stored.config, source.stored.params);
-  const extractor = new Extractor(model, ablation, pairs, {
-    size: (kept) => ({ nodes: countKept(kept), edges: wiring.countEdges(kept) }),
-    connected: (kept, removed) => wiring.connected(kept, removed),
-    edgesOf: (kept, removed) => wiring.edgesOf(kept, removed),
-    edges: wiring,
-  });
+  const { others, target } = job;
+  const extractor = extractorOf(model, ablation, pairs, wiring, others && { others, target, seed });
   const line = new SearchProgress(out, job.seeds > 1 ? `${task.name}, seed ${seed}` : task.name);
   const deadline = budget === undefined ? undefined : performance.now() + 1000 * budget;
   const progress = line.tell.bind(line);
-  const extraction = await extractor.run({ ...job, seed, calibrated: true, deadline, signal, progress });
+  const extraction = await extractor.run({ ...job, seed, calibrated: !others, deadline, signal, progress });
   const { best, candidates } = extraction.search;
   return { seed, extraction, pairs, extractor, chosen: best ?? closest(candidates) };
 }
@@ -153,17 +149,15 @@ function finish(
     target,
     ablation,
     ablationTokens: text.reduce((sum, { ids }) => sum + ids.length, 0),
-    kept,
-    removed,
     chosen,
     extraction,
-    scores: extractor.scores(kept, removed),
+    measured: measureCircuit(extractor, { kept, removed, scales: new Map() }, model, text),
     curve: extraction.curve.map(({ kept: nodes, ...point }) => ({ ...point, scores: extractor.scores(nodes) })),
     full,
-    importance: extractor.importance(kept, removed),
-    drivers: drivingTokens(model, indices(kept), text, DRIVERS),
     seed,
     seeds: results.map((r) => r.seed),
+    tiedQk: job.tiedQk,
+    faithful: job.others !== undefined,
     evaluations: results.reduce((sum, r) => sum + r.extraction.search.evaluations, 0),
     engine: model.engine.info,
   });

@@ -7,11 +7,9 @@ import type { Circuit } from "../circuits/schema.ts";
 import type { CheckName, Report } from "../circuits/verification.ts";
 import { Wiring } from "../circuits/wiring.ts";
 import { Model } from "../model/model.ts";
-import { weightsHash } from "../model/params.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import type { Pairs } from "../prune/extract.ts";
 import { measureAblation, type TokenBatch } from "../prune/means.ts";
-import { inputError } from "../util/errors.ts";
 import { writeFileAtomic } from "../util/files.ts";
 import { formatJson } from "../util/json.ts";
 import type { Subject } from "../verify/subject.ts";
@@ -31,7 +29,6 @@ export interface VerifyJob {
   readonly form: "short" | "thorough";
   readonly seed: number;
   readonly only?: readonly CheckName[] | undefined;
-  readonly tiedQk: boolean;
   readonly peers: Subject["peers"];
   readonly out: Output;
   readonly signal: AbortSignal;
@@ -85,15 +82,8 @@ function identityOf({ model, task, counts, target, ablation }: Circuit): Report[
   };
 }
 
-function subjectOf({ source, task, circuit, model, text, tiedQk, peers }: VerifyJob): Subject {
+function subjectOf({ source, task, circuit, model, text, peers }: VerifyJob): Subject {
   const { stored } = source;
-  if (weightsHash(stored.params) !== circuit.model.weightsHash) {
-    throw inputError(
-      "circuit-model",
-      `the circuit of ${circuit.task.name} is of another model than ${source.name}: their weights differ`,
-      "Extract it again from this model, or give the run that it is of.",
-    );
-  }
   const wiring = new Wiring(stored.config, stored.params);
   const [searchSeed = circuit.provenance.seed] = circuit.search.seeds;
   const ablations = new Map<Model, Map<string, Ablation>>();
@@ -113,7 +103,8 @@ function subjectOf({ source, task, circuit, model, text, tiedQk, peers }: Verify
     circuit: restoreCircuit(circuit, wiring),
     target: circuit.target,
     seed: circuit.provenance.seed,
-    tiedQk,
+    tiedQk: circuit.search.tiedQk,
+    faithful: circuit.search.faithful,
     ablation: ablate(kind, frozenNorm),
     ablate,
     pairs: (seed) => {

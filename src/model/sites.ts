@@ -3,6 +3,7 @@
  * (`3.mlp.post_act`); a node id adds the channel (`3.mlp.post_act:1042`). Parsing and printing happen here only.
  */
 import { inputError } from "../util/errors.ts";
+import { nearest } from "../util/nearest.ts";
 import { attentionWidth, type CutLocation, type ModelConfig, readWidth } from "./config.ts";
 
 /** In the flat order of nodes within a layer. */
@@ -116,7 +117,12 @@ export function parseNodeId(text: string): NodeRef {
   const match = NODE_ID.exec(text);
   const site = match?.[2] as Site | undefined;
   if (!match || site === undefined || !SITES.includes(site)) {
-    throw inputError("node-id", `"${text}" is not a node`, "A node looks like 3.mlp.post_act:1042.");
+    const near = match?.[2] === undefined ? undefined : nearest(match[2], SITES);
+    throw inputError(
+      "node-id",
+      `"${text}" is not a node`,
+      `A node looks like 3.mlp.post_act:1042${near === undefined ? "" : ` (nearest site: ${near})`}.`,
+    );
   }
   return { layer: Number(match[1]), site, channel: Number(match[3]) };
 }

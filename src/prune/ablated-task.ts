@@ -4,7 +4,14 @@ import type { Model } from "../model/model.ts";
 import type { StoredModel } from "../model/params.ts";
 import type { SiteSpec } from "../model/sites.ts";
 import { type Ablation, dealt, gathered } from "./ablation.ts";
-import { CircuitEvaluator, type Evaluator, lossOfMargins, type RemovedEdges, supports } from "./evaluator.ts";
+import {
+  CircuitEvaluator,
+  type Evaluator,
+  type Interventions,
+  lossOfMargins,
+  type RemovedEdges,
+  supports,
+} from "./evaluator.ts";
 import { MaskedModel, type MaskGradient } from "./masked-model.ts";
 
 export class AblatedTask implements MaskGradient {
@@ -55,9 +62,9 @@ export class AblatedTask implements MaskGradient {
     const each = parts.map(({ part, draw }) => evaluatorOf(part, draw));
     if (each.length === 1) return each[0]!;
     return {
-      score: (kept: Uint8Array, removed?: RemovedEdges) => {
+      score: (kept: Uint8Array, removed?: RemovedEdges, interventions?: Interventions) => {
         const margins = gathered(
-          each.map((evaluator) => evaluator.score(kept, removed).margins),
+          each.map((evaluator) => evaluator.score(kept, removed, interventions).margins),
           batch.rows,
         );
         return { loss: lossOfMargins(margins), margins };

@@ -30,9 +30,12 @@ export interface Score {
   readonly margins: Float64Array;
 }
 
-/** Anything that scores a mask over all nodes (1 kept, 0 ablated), in flat site order, perhaps without some edges. */
+/**
+ * Anything that scores a mask over all nodes (1 kept, 0 ablated), in flat site order. What does not compute single nodes
+ * (`supports`) ignores removed edges and interventions.
+ */
 export interface Evaluator {
-  score(kept: Uint8Array, removed?: RemovedEdges): Score;
+  score(kept: Uint8Array, removed?: RemovedEdges, interventions?: Interventions): Score;
 }
 
 /** Mean softplus(-margin). */
@@ -58,6 +61,12 @@ export type RemovedEdges = ReadonlySet<number>;
 
 /** What a kept node carries at a prefix of the prompts instead of `value`, by flat index. */
 export type Interventions = ReadonlyMap<number, (value: number, prefix: number) => number>;
+
+/** The interventions of a circuit with scaled nodes (flat index, factor); undefined when there are none. */
+export function scaling(factors: ReadonlyMap<number, number>): Interventions | undefined {
+  if (factors.size === 0) return undefined;
+  return new Map([...factors].map(([n, factor]) => [n, (value: number) => factor * value]));
+}
 
 /** How a circuit differs from its kept nodes as they are in the model. */
 export interface Changes {
@@ -113,8 +122,8 @@ export class CircuitEvaluator implements Evaluator {
     return this.base.tree;
   }
 
-  score(kept: Uint8Array, removed?: RemovedEdges): Score {
-    return this.answers(this.end(kept, { removed }));
+  score(kept: Uint8Array, removed?: RemovedEdges, interventions?: Interventions): Score {
+    return this.answers(this.end(kept, { removed, interventions }));
   }
 
   /** The same under interventions, which are not remembered. */

@@ -11,7 +11,7 @@ import type { Ablation } from "./ablation.ts";
 import { applyCalibration, calibrate, calibratedEvaluator } from "./calibrate.ts";
 import type { Size, Stage } from "./candidate.ts";
 import { type CurvePoint, lossCurve } from "./curve.ts";
-import { type Evaluator, lossOfMargins, type RemovedEdges, type Score } from "./evaluator.ts";
+import { type Evaluator, type Interventions, lossOfMargins, type RemovedEdges, type Score } from "./evaluator.ts";
 import { type FaithfulOptions, FaithfulTask } from "./faithful.ts";
 import type { EdgeList } from "./gates.ts";
 import { maskOf, without } from "./kept.ts";
@@ -138,8 +138,8 @@ export class Extractor {
   }
 
   /** Task loss and accuracy of a set of nodes on every split. */
-  scores(kept: Uint8Array, removed?: RemovedEdges): Record<PairSplit, SplitScore> {
-    return onSplits((split) => splitScore(this.evaluators[split].score(kept, removed)));
+  scores(kept: Uint8Array, removed?: RemovedEdges, interventions?: Interventions): Record<PairSplit, SplitScore> {
+    return onSplits((split) => splitScore(this.evaluators[split].score(kept, removed, interventions)));
   }
 
   async run(options: ExtractOptions): Promise<Extraction> {
@@ -256,13 +256,13 @@ export class Extractor {
   }
 
   /** Leave-one-out: how much the training loss rises without each kept node, by flat index. */
-  importance(kept: Uint8Array, removed?: RemovedEdges): Map<number, number> {
+  importance(kept: Uint8Array, removed?: RemovedEdges, interventions?: Interventions): Map<number, number> {
     const { train } = this.evaluators;
-    const base = train.score(kept, removed).loss;
+    const base = train.score(kept, removed, interventions).loss;
     const out = new Map<number, number>();
     for (let n = 0; n < kept.length; n++) {
       if (!kept[n]) continue;
-      out.set(n, train.score(without(kept, [n]), removed).loss - base);
+      out.set(n, train.score(without(kept, [n]), removed, interventions).loss - base);
     }
     return out;
   }

@@ -8,7 +8,7 @@ import type { Model } from "../model/model.ts";
 import type { SiteSpec } from "../model/sites.ts";
 import { Rng } from "../util/rng.ts";
 import { AblatedTask } from "./ablated-task.ts";
-import type { Ablation } from "./ablation.ts";
+import { ABLATIONS, type Ablation, type AblationKind } from "./ablation.ts";
 import { type Evaluator, lossOfMargins, type RemovedEdges, type Score } from "./evaluator.ts";
 import type { MaskGradient } from "./masked-model.ts";
 import { rowsOf } from "./pair-scores.ts";
@@ -19,6 +19,15 @@ export interface FaithfulOptions {
   /** Task loss to reach under the circuit's own ablation, nats. */
   readonly target: number;
   readonly seed: number;
+}
+
+/** What a faithful circuit has to withstand besides its own ablation: the other kinds, and the norms otherwise. */
+export function otherAblations(own: Ablation, measure: (kind: AblationKind) => Ablation): Ablation[] {
+  const kinds = ABLATIONS.filter((kind) => kind !== own.kind);
+  return [
+    { ...own, frozenNorm: !own.frozenNorm },
+    ...kinds.map((kind) => ({ ...measure(kind), frozenNorm: own.frozenNorm })),
+  ];
 }
 
 /** Targets allowed under other ablations. */

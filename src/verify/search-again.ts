@@ -4,8 +4,9 @@ import type { Model } from "../model/model.ts";
 import type { StoredModel } from "../model/params.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import type { Candidate } from "../prune/candidate.ts";
-import { Extractor, type Pairs } from "../prune/extract.ts";
-import { countKept } from "../prune/kept.ts";
+import type { Pairs } from "../prune/extract.ts";
+import { otherAblations } from "../prune/faithful.ts";
+import { extractorOf } from "./extractor.ts";
 import type { Lab } from "./lab.ts";
 
 export interface SearchAgain {
@@ -25,13 +26,14 @@ export async function searchAgain(
   { model, stored, ablation, pairs, seed }: SearchAgain,
 ): Promise<Candidate | undefined> {
   const wiring = new Wiring(stored.config, stored.params);
-  const extractor = new Extractor(model, ablation, pairs, {
-    size: (kept) => ({ nodes: countKept(kept), edges: wiring.countEdges(kept) }),
-    connected: (kept, removed) => wiring.connected(kept, removed),
-    edgesOf: (kept, removed) => wiring.edgesOf(kept, removed),
-    edges: wiring,
-  });
-  const { target, tiedQk } = lab.subject;
+  const { target, tiedQk, faithful, ablate } = lab.subject;
+  const extractor = extractorOf(
+    model,
+    ablation,
+    pairs,
+    wiring,
+    faithful ? { target, seed, others: otherAblations(ablation, (kind) => ablate(kind, false, model)) } : undefined,
+  );
   const { signal } = lab.options;
   const { search } = await extractor.run({
     target,

@@ -27,6 +27,8 @@ export interface Subject {
   /** Seed of its search. */
   readonly seed: number;
   readonly tiedQk: boolean;
+  /** Whether it was searched for as a faithful one. */
+  readonly faithful: boolean;
   /** The ablation that it was found under. */
   readonly ablation: Ablation;
   /** The values of another ablation, from the same text. */

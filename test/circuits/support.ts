@@ -111,6 +111,8 @@ function frame(
       seeds: [0, 1],
       candidates: 120,
       stages: [{ name: "bisect", nodesBefore: 224, nodesAfter: 12, edgesBefore: 468, edgesAfter: 9, taskLoss: 0.0191 }],
+      tiedQk: false,
+      faithful: false,
       oneMinimal: true,
     },
     edits: [],

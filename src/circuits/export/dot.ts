@@ -3,7 +3,7 @@
  * negative), links have no arrowhead. Token entries are not part of it.
  */
 import { SITES } from "../../model/sites.ts";
-import { shortName } from "../graph.ts";
+import { shownName } from "../graph.ts";
 import { formatWeight, oneLine } from "../layout/text.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
 import { COLORS, LINK_COLORS, SITE_COLORS, signColor } from "./colors.ts";
@@ -55,7 +55,7 @@ function sublayers(circuit: Circuit): Map<string, CircuitNode[]> {
 }
 
 function node(circuit: Circuit, n: CircuitNode): string {
-  const name = shortName(circuit, n);
+  const name = shownName(circuit, n);
   // Quoting is last, so that \n between the lines is DOT's own.
   const text = n.label === undefined || n.label === "" ? literal(name) : `${literal(name)}\\n${literal(n.label)}`;
   const shape = n.head === undefined ? (n.site === "mlp.post_act" ? "ellipse" : "plain") : "box";

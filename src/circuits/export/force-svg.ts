@@ -3,7 +3,7 @@
  * or blue, links grey. An overview of what hangs together; the structure view (svg.ts) is the figure.
  */
 import { forceLayout } from "../forceLayout.ts";
-import { shortName } from "../graph.ts";
+import { shownName } from "../graph.ts";
 import { cellWidth, formatWeight, oneLine } from "../layout/text.ts";
 import type { Circuit } from "../schema.ts";
 import { COLORS, LINK_COLORS, SITE_COLORS, signColor } from "./colors.ts";
@@ -51,7 +51,7 @@ export function circuitForceSvg(circuit: Circuit): string {
   }
   for (const node of circuit.nodes) {
     const { x, y } = at(node.id);
-    const name = `${node.layer}.${shortName(circuit, node)}`;
+    const name = `${node.layer}.${shownName(circuit, node)}`;
     lines.push(
       `<circle cx="${x}" cy="${y}" r="${RADIUS}" fill="${SITE_COLORS[node.site]}" stroke="#ffffff"><title>${escapeXml(node.id)}</title></circle>`,
       `<text x="${x}" y="${(Number(y) - RADIUS - 4).toFixed(2)}" font-size="9" text-anchor="middle" fill="${COLORS.ink}" stroke="#ffffff" stroke-width="3" paint-order="stroke">${escapeXml(name)}</text>`,

@@ -1,5 +1,5 @@
 /** How large each node of the structure view is: its shape, its name, and the texts beside it. */
-import { shortName } from "../graph.ts";
+import { scaleMark, shownName } from "../graph.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
 import type { NodeItem, TextItem, TextRole } from "./scene.ts";
 import { oneLine, textWidth, truncate, visibleToken } from "./text.ts";
@@ -48,7 +48,8 @@ function isTick(node: CircuitNode): boolean {
 /** A bar across the channel's line; the name stands where no edges run: above a read, below a write. */
 function tick(circuit: Circuit, node: CircuitNode): NodeShape {
   const flow = node.site.endsWith("act_in") ? "read" : "write";
-  const name = node.channel >= circuit.model.width ? `pos.${node.channel - circuit.model.width}` : String(node.channel);
+  const position = node.channel - circuit.model.width;
+  const name = (position >= 0 ? `pos.${position}` : String(node.channel)) + scaleMark(node);
   const dy = flow === "read" ? -LINE - 2 : 3;
   const texts: RelativeText[] = [
     { text: name, role: "node", size: NODE_SIZE, dx: 4, dy, width: textWidth(name, NODE_SIZE) },
@@ -77,7 +78,7 @@ function tick(circuit: Circuit, node: CircuitNode): NodeShape {
 
 /** A circle or a rounded box with the name inside, label and driving tokens to its right. */
 function bubble(circuit: Circuit, node: CircuitNode): NodeShape {
-  const name = shortName(circuit, node);
+  const name = shownName(circuit, node);
   const width = textWidth(name, NODE_SIZE);
   const circle = node.head === undefined;
   const halfWidth = circle ? Math.max(11, width / 2 + 4) : width / 2 + 5;
@@ -124,6 +125,7 @@ function sideTexts(circuit: Circuit, node: CircuitNode): string[] {
 function nodeTitle(node: CircuitNode): string {
   const lines = [node.label === undefined ? node.id : `${node.id}: ${oneLine(node.label)}`];
   lines.push(`mean activation ${Number(node.meanActivation.toPrecision(3))}`);
+  if (node.scale !== undefined) lines.push(`scaled by ${Number(node.scale.toPrecision(3))}`);
   if (node.importance !== null) lines.push(`ablated alone: task loss +${Number(node.importance.toPrecision(3))}`);
   for (const read of node.reads?.slice(0, 8) ?? []) {
     lines.push(`${visibleToken(read.tokenText)}  ${Number(read.value.toPrecision(3))}`);

@@ -4,7 +4,8 @@ import { availableParallelism } from "node:os";
 import * as path from "node:path";
 import { type Command, Option } from "commander";
 import { Model } from "../../model/model.ts";
-import { ABLATIONS, type AblationKind } from "../../prune/ablation.ts";
+import { ABLATIONS, type Ablation, type AblationKind } from "../../prune/ablation.ts";
+import { otherAblations } from "../../prune/faithful.ts";
 import { measureAblation } from "../../prune/means.ts";
 import { extractionMemory } from "../../prune/memory.ts";
 import { CHUNK_ROWS } from "../../prune/pair-scores.ts";
@@ -37,6 +38,7 @@ interface ExtractFlags extends EngineFlags {
   readonly frozenNorm: boolean;
   readonly tiedQk: boolean;
   readonly pruneEdges: boolean;
+  readonly faithful: boolean;
   readonly gates: number;
   readonly kicks: number;
   readonly budget?: number;
@@ -69,6 +71,11 @@ export function register(command: Command, out: Output): void {
     .option("--frozen-norm", "norms divide by what they divide by in the full model", false)
     .option("--tied-qk", "query and key of a channel stay or go together", false)
     .option("--prune-edges", "remove single edges too, after the nodes", false)
+    .option(
+      "--faithful",
+      "also withstand other ablations, frozen norms and random nodes back, and be needed by the model; larger, slower",
+      false,
+    )
     .option("--budget <time>", "search each task and seed for this long, such as 60s or 5m", duration("--budget"))
     .option("--gates <n>", "how often gates are learned by gradients, for places to start", wholeNumber("--gates"), 1)
     .option("--kicks <n>", "rounds of local search, at most", wholeNumber("--kicks"), 120)
@@ -85,6 +92,7 @@ export function register(command: Command, out: Output): void {
       ["circuit extract runs/quotes --target 0.05", "a stricter one"],
       ["circuit extract runs/quotes --seeds 5", "from five seeds, to see how stable it is"],
       ["circuit extract runs/binding --task var_swap --budget 5m", "longer, for a hard task"],
+      ["circuit extract runs/quotes --faithful", "one that is more than sufficient"],
       ["circuit extract runs/all --task all", "every task, and the mean number of edges"],
       ["circuit extract model-folder --pairs pairs.json", "of a model that was trained elsewhere"],
     ]),
@@ -155,12 +163,16 @@ async function extractInTurn(
     const model = new Model(engine, source.stored);
     const text = source.text();
     const { ablation: kind, frozenNorm, seed } = flags;
-    const ablation = measureAblation(model, text, { kind, frozenNorm, seed });
+    const measure = (of: AblationKind): Ablation => measureAblation(model, text, { kind: of, frozenNorm, seed });
+    const ablation = measure(kind);
+    const others = flags.faithful ? otherAblations(ablation, measure) : undefined;
     for (const [i, task] of source.tasks.entries()) {
       if (signal.aborted) break;
       const { folder, show } = places[i]!;
       const outcome = await extractTask({
         ...flags,
+        curve: flags.curve && !flags.faithful,
+        others,
         gateRuns: flags.gates,
         ablation,
         source,
@@ -192,9 +204,8 @@ async function verifyOutcome(outcome: Outcome, { flags, ...job }: Verification):
   const { out, signal } = job;
   const unfinished = signal.aborted || seeds.some(({ stopped }) => stopped);
   if (!flags.verify || !circuit || !file || unfinished) return outcome;
-  const { seed, tiedQk } = flags;
   try {
-    const verified = await verifyTask({ ...job, circuit, form: "short", seed, tiedQk, peers: [] });
+    const verified = await verifyTask({ ...job, circuit, form: "short", seed: flags.seed, peers: [] });
     printVerification(verified.report, out);
     out.line(`  written ${verified.files.page}`);
     return { ...outcome, circuit: verified.circuit };
@@ -219,7 +230,7 @@ async function finish(
 ): Promise<void> {
   if (tasks.length > 1) {
     printSummary(outcomes, tasks, out);
-    if (flags.curve) await writeCurves(flags.out ?? runPaths(dir).circuits, outcomes, out);
+    if (flags.curve && !flags.faithful) await writeCurves(flags.out ?? runPaths(dir).circuits, outcomes, out);
   }
   const failures = outcomes.flatMap((outcome) => outcome.failure ?? []);
   if (signal.aborted) failures.push(interrupted(outcomes));
@@ -237,6 +248,7 @@ function argsOf(flags: ExtractFlags): string[] {
     ...(flags.frozenNorm ? ["--frozen-norm"] : []),
     ...(flags.tiedQk ? ["--tied-qk"] : []),
     ...(flags.pruneEdges ? ["--prune-edges"] : []),
+    ...(flags.faithful ? ["--faithful"] : []),
     ...(flags.curve ? [] : ["--no-curve"]),
     ...(flags.verify ? [] : ["--no-verify"]),
     ...(budget === undefined ? [] : ["--budget", `${budget}s`]),

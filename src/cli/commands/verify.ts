@@ -1,17 +1,14 @@
 /** `circuit verify`: checks whether circuits are real, and writes what it found beside them. */
-import * as path from "node:path";
 import { type Command, Option } from "commander";
-import { readCircuit } from "../../circuits/file.ts";
 import { CHECKS, type CheckName } from "../../circuits/verification.ts";
 import { Model } from "../../model/model.ts";
-import { circuitPath } from "../../runs/layout.ts";
 import { goalError, inputError, interruptError, type SparseError } from "../../util/errors.ts";
-import { pathExists } from "../../util/files.ts";
 import { nearest } from "../../util/nearest.ts";
 import type { Subject } from "../../verify/subject.ts";
 import { openCollection } from "../circuit-files.ts";
+import { circuitsOf } from "../circuit-source.ts";
 import { describeEngine, type EngineFlags, engineOptions, openEngine } from "../engine.ts";
-import { type ExtractableTask, type ExtractSource, pairsSource, runSource } from "../extract-source.ts";
+import { pairsSource, runSource } from "../extract-source.ts";
 import { interruptible } from "../interrupt.ts";
 import { jsonOption, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
@@ -28,7 +25,6 @@ interface VerifyFlags extends EngineFlags {
   readonly thorough: boolean;
   readonly checks?: readonly CheckName[];
   readonly seed: number;
-  readonly tiedQk: boolean;
   readonly peers: readonly string[];
   readonly strict: boolean;
 }
@@ -48,7 +44,6 @@ export function register(command: Command, out: Output): void {
     .option("--thorough", "more pairs and draws, and the checks that search for circuits again", false)
     .option("--checks <names>", `only these, with commas: ${CHECKS.join(", ")}`, checkNames)
     .option("--seed <n>", "seed of what is drawn at random", wholeNumber("--seed"), 0)
-    .option("--tied-qk", "search again with query and key of a channel tied", false)
     .option("--peers <runs...>", "other runs of the task, to compare sizes over training seeds", [])
     .option("--strict", "exit with code 3 when a check fails", false);
   engineOptions(command);
@@ -69,8 +64,7 @@ async function run(dir: string, flags: VerifyFlags, out: Output, signal: AbortSi
   const started = performance.now();
   const source =
     flags.pairs === undefined ? await runSource(dir, flags.task, flags.variant) : pairsSource(dir, flags.pairs);
-  const found = source.tasks.flatMap((task) => placeOf(dir, task, flags));
-  if (found.length === 0) throw noCircuit(dir, source, flags);
+  const found = circuitsOf(dir, source, flags.circuits);
   if (source.trained) await prepareText(source.trained.run, source.trained.data, out, signal);
   const form = flags.thorough ? "thorough" : "short";
   const engine = await openEngine(flags, out);
@@ -79,11 +73,10 @@ async function run(dir: string, flags: VerifyFlags, out: Output, signal: AbortSi
     out.line(`${out.style.bold(`Verifying the circuits of ${dir}`)} with the ${describeEngine(engine.info)}`);
     const model = new Model(engine, source.stored);
     const text = source.text();
-    for (const { task, folder } of found) {
-      const circuit = readCircuit(path.join(folder, "circuit.json"));
+    for (const { task, folder, circuit } of found) {
       const peers = flags.peers.flatMap((place) => peerOf(place, task.name));
-      const { seed, tiedQk, checks: only } = flags;
-      const job = { source, task, circuit, folder, model, text, form, seed, only, tiedQk, peers, out, signal } as const;
+      const { seed, checks: only } = flags;
+      const job = { source, task, circuit, folder, model, text, form, seed, only, peers, out, signal } as const;
       const { report, files } = await verifyTask(job).catch((error: unknown) => {
         throw signal.aborted ? interruptError("interrupted: nothing was written") : error;
       });
@@ -105,25 +98,6 @@ async function run(dir: string, flags: VerifyFlags, out: Output, signal: AbortSi
 function failure(failed: readonly string[]): SparseError | undefined {
   if (failed.length === 0) return undefined;
   return goalError("verification-failed", `checks failed of ${failed.join(", ")}`, "The reports say which and why.");
-}
-
-/** Where the circuit of a task is, if it has one. */
-function placeOf(
-  dir: string,
-  task: ExtractableTask,
-  { circuits }: VerifyFlags,
-): { task: ExtractableTask; folder: string }[] {
-  const folder = circuits === undefined ? circuitPath(dir, task.folder) : path.join(circuits, task.folder);
-  return pathExists(path.join(folder, "circuit.json")) ? [{ task, folder }] : [];
-}
-
-function noCircuit(dir: string, { tasks }: ExtractSource, { circuits }: VerifyFlags): SparseError {
-  const names = tasks.map(({ folder }) => folder).join(", ");
-  return inputError(
-    "circuit-missing",
-    `${circuits ?? dir} has no circuit of ${names}`,
-    `Find it with \`circuit extract ${dir}\`, which also verifies it.`,
-  );
 }
 
 /** The size of another run's circuit. */

@@ -1,0 +1,45 @@
+/** The stored circuits of what they were extracted from: where they lie, and that they are of this model. */
+import * as path from "node:path";
+import { readCircuit } from "../circuits/file.ts";
+import type { Circuit } from "../circuits/schema.ts";
+import { weightsHash } from "../model/params.ts";
+import { circuitPath } from "../runs/layout.ts";
+import { inputError } from "../util/errors.ts";
+import { pathExists } from "../util/files.ts";
+import { CIRCUIT } from "./circuit-files.ts";
+import type { ExtractableTask, ExtractSource } from "./extract-source.ts";
+
+export interface TaskCircuit {
+  readonly task: ExtractableTask;
+  /** Folder of circuit.json. */
+  readonly folder: string;
+  readonly circuit: Circuit;
+}
+
+/**
+ * The circuits of a source's tasks, of those that have one.
+ * @param circuits their folder, if it is not the run's
+ * @throws input error `circuit-missing` when there is none, `circuit-model` when one is of other weights
+ */
+export function circuitsOf(dir: string, source: ExtractSource, circuits?: string): TaskCircuit[] {
+  const found = source.tasks.flatMap((task): TaskCircuit[] => {
+    const folder = circuits === undefined ? circuitPath(dir, task.folder) : path.join(circuits, task.folder);
+    const file = path.join(folder, CIRCUIT);
+    return pathExists(file) ? [{ task, folder, circuit: readCircuit(file) }] : [];
+  });
+  if (found.length === 0) {
+    throw inputError(
+      "circuit-missing",
+      `${circuits ?? dir} has no circuit of ${source.tasks.map(({ folder }) => folder).join(", ")}`,
+      `Find it with \`circuit extract ${dir}\`, which also verifies it.`,
+    );
+  }
+  const hash = weightsHash(source.stored.params);
+  const other = found.find(({ circuit }) => circuit.model.weightsHash !== hash);
+  if (other === undefined) return found;
+  throw inputError(
+    "circuit-model",
+    `the circuit of ${other.task.name} is of another model than ${source.name}: their weights differ`,
+    "Extract it again from this model, or give the run that it is of.",
+  );
+}

@@ -1,0 +1,190 @@
+/** `circuit edit`: removes, adds and scales nodes of a circuit by hand, and measures what is left. */
+import * as path from "node:path";
+import { type Command, Option } from "commander";
+import { applyEdits, type Edit, editText } from "../../circuits/edit.ts";
+import { serializeCircuit } from "../../circuits/file.ts";
+import { restoreCircuit } from "../../circuits/restore.ts";
+import type { Circuit } from "../../circuits/schema.ts";
+import { Wiring } from "../../circuits/wiring.ts";
+import { Model } from "../../model/model.ts";
+import { nodeId, parseNodeId } from "../../model/sites.ts";
+import { supports } from "../../prune/evaluator.ts";
+import { inputError } from "../../util/errors.ts";
+import { ensureWritableDir, pathExists, writeFileAtomic } from "../../util/files.ts";
+import { CIRCUIT } from "../circuit-files.ts";
+import { circuitsOf, type TaskCircuit } from "../circuit-source.ts";
+import { editCircuit } from "../edit-circuit.ts";
+import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
+import { pairsSource, runSource } from "../extract-source.ts";
+import { breathe, interruptible } from "../interrupt.ts";
+import { jsonOption, parseNumber } from "../options.ts";
+import type { Output } from "../output.ts";
+import { examplesText } from "../program.ts";
+import { count, nats, percent, table } from "../render.ts";
+import { prepareText } from "../trained-run.ts";
+
+interface EditFlags extends EngineFlags {
+  readonly task?: string;
+  readonly variant?: string;
+  readonly pairs?: string;
+  readonly circuits?: string;
+  readonly out?: string;
+}
+
+const ABOUT = `
+Edits apply in the order given. Nodes that they leave without a path from input to output are dropped; a node that is
+added without one is refused. A factor is of the values that the node has in the model: --scale NODE=1 undoes a scaling,
+--add a removal; labels of removed nodes are not kept. The file keeps the history of edits.
+`;
+
+export function register(command: Command, out: Output): void {
+  const edits: Edit[] = [];
+  /** The options share a list, so that it has the order of the command line. */
+  const editOption = (flags: string, about: string, parse: (text: string) => Edit): Option =>
+    new Option(flags, about).argParser((text: string) => edits.push(parse(text)));
+  command
+    .argument("<run>", "a run with circuits, such as runs/quotes; with --pairs any checkpoint or model folder")
+    .option("--task <name>", "the task whose circuit it is, of several")
+    .option("--variant <name>", "the variant of the prompts that the circuit was extracted for (default: base)")
+    .addOption(
+      editOption("--remove <node>", "ablate a node, such as 0.mlp.post_act:12; repeatable", (text) => ({
+        action: "remove",
+        node: canonical(text),
+      })),
+    )
+    .addOption(
+      editOption("--add <node>", "keep a node of the model, with all its edges; repeatable", (text) => ({
+        action: "add",
+        node: canonical(text),
+      })),
+    )
+    .addOption(editOption("--scale <node=factor>", "multiply a node's values by a factor; repeatable", parseScale))
+    .addOption(
+      new Option(
+        "--pairs <file>",
+        "the pairs that the circuit was extracted for, of a model trained elsewhere",
+      ).conflicts(["task", "variant"]),
+    )
+    .option("--circuits <dir>", "folder of the circuits (default: <run>/circuits)")
+    .option("--out <dir>", "folder of circuits for the edited one (default: it takes the place of the old one)");
+  engineOptions(command);
+  jsonOption(command);
+  command.addHelpText(
+    "after",
+    ABOUT +
+      examplesText([
+        ["circuit edit runs/quotes --remove 0.mlp.post_act:12", "is this neuron needed?"],
+        ["circuit edit runs/quotes --scale 1.attn.v:3=1.3 --out edited", "stronger, as a circuit of its own"],
+        ["circuit edit runs/quotes --remove 0.attn.v:3 --add 0.attn.v:4", "one channel for another"],
+      ]),
+  );
+  command.action((run: string, flags: EditFlags) =>
+    interruptible(out, (signal) => edit(run, edits, flags, out, signal)),
+  );
+}
+
+async function edit(
+  run: string,
+  edits: readonly Edit[],
+  flags: EditFlags,
+  out: Output,
+  signal: AbortSignal,
+): Promise<void> {
+  if (edits.length === 0) {
+    throw inputError("edit-none", "no edit was given", "Give at least one of --remove, --add and --scale.");
+  }
+  const source =
+    flags.pairs === undefined ? await runSource(run, flags.task, flags.variant) : pairsSource(run, flags.pairs);
+  const stored = onlyOne(run, circuitsOf(run, source, flags.circuits));
+  const { task } = stored;
+  const { config, params } = source.stored;
+  const wiring = new Wiring(config, params);
+  const start = restoreCircuit(stored.circuit, wiring);
+  const steps = applyEdits(start, edits, wiring);
+  if (!supports(config) && edits.some(({ action }) => action === "scale")) {
+    throw inputError(
+      "scale-unsupported",
+      "nodes of a model whose residual stream is cut cannot be scaled",
+      "Leave --scale out.",
+    );
+  }
+  const folder = flags.out === undefined ? stored.folder : path.join(flags.out, task.folder);
+
+  if (source.trained) await prepareText(source.trained.run, source.trained.data, out, signal);
+  const engine = await openEngine(flags, out);
+  let circuit: Circuit;
+  try {
+    out.event({ event: "start", run, task: task.name, engine: engine.info });
+    out.live("measuring what nodes are on average");
+    circuit = editCircuit({ ...stored, source, wiring, start, steps, model: new Model(engine, source.stored) });
+  } finally {
+    engine.dispose();
+  }
+  await breathe(signal);
+  ensureWritableDir(folder);
+  const file = path.join(folder, CIRCUIT);
+  writeFileAtomic(file, serializeCircuit(circuit));
+  const dropped = steps.slice(edits.length).map(({ edit: { node } }) => node);
+  print(stored.circuit, circuit, dropped, out);
+  if (pathExists(path.join(folder, "report.json"))) out.notice("report.json and report.html are of the circuit before");
+  out.line(`  written ${file}`);
+  out.line(`  next: ${verifyCommand(run, flags)} (what was verified before the edit no longer counts)`);
+  const { nodes, edges } = circuit.counts;
+  const { taskLoss, pairAccuracy } = circuit;
+  out.done({ task: circuit.task.name, nodes, edges, taskLoss, pairAccuracy, dropped, circuit: file });
+}
+
+function onlyOne(run: string, circuits: readonly TaskCircuit[]): TaskCircuit {
+  if (circuits.length === 1) return circuits[0]!;
+  throw inputError(
+    "circuit-several",
+    `${run} has ${circuits.length} circuits, and one is edited at a time`,
+    `Choose with --task: ${circuits.map(({ task }) => task.name).join(", ")}.`,
+  );
+}
+
+/** The command that checks the edited circuit. */
+function verifyCommand(run: string, { task, variant, pairs, circuits, out }: EditFlags): string {
+  const given = Object.entries({ task, variant, pairs, circuits: out ?? circuits });
+  return ["circuit verify", run, ...given.flatMap(([name, value]) => (value ? [`--${name}`, value] : []))].join(" ");
+}
+
+/** Sizes, losses and accuracies before and after, then every edit there has been. */
+function print(before: Circuit, after: Circuit, dropped: readonly string[], out: Output): void {
+  const right = (title: string) => ({ title, align: "right" as const });
+  const splits = ["train", "val", "test"] as const;
+  const both = (name: string, of: (circuit: Circuit) => string): string[] => [name, of(before), of(after)];
+  const rows = [
+    both("nodes", ({ counts }) => count(counts.nodes)),
+    both("edges", ({ counts }) => count(counts.edges)),
+    ...splits.map((split) => both(`task loss, ${split}`, ({ taskLoss }) => nats(taskLoss[split] ?? Number.NaN))),
+    ...splits.map((split) =>
+      both(`pair accuracy, ${split}`, ({ pairAccuracy }) => percent(pairAccuracy[split] ?? Number.NaN)),
+    ),
+  ];
+  out.line(out.style.bold(after.task.name));
+  out.line(table([{ title: "" }, right("before"), right("after")], rows, { style: out.style }));
+  out.line("  edits so far, with the test task loss after each:");
+  for (const { taskLoss, ...made } of after.edits) {
+    out.line(`    ${editText(made)}: ${nats(taskLoss.test ?? Number.NaN)}`);
+  }
+  for (const edit of after.edits.slice(before.edits.length)) out.event({ event: "edit", ...edit });
+  if (dropped.length > 0) out.notice(`dropped for want of a path from input to output: ${dropped.join(", ")}`);
+  if ((after.taskLoss.val ?? 0) > after.target) out.notice(`above its target ${after.target} on validation pairs`);
+}
+
+/** A node's id in its own spelling. */
+function canonical(text: string): string {
+  return nodeId(parseNodeId(text.trim()));
+}
+
+function parseScale(text: string): Edit {
+  const at = text.lastIndexOf("=");
+  const factor = at < 0 ? undefined : parseNumber(text.slice(at + 1));
+  if (factor !== undefined) return { action: "scale", node: canonical(text.slice(0, at)), factor };
+  throw inputError(
+    "option-value",
+    `--scale: expected a node and a finite factor, but received "${text}"`,
+    "Such as --scale 3.mlp.post_act:1042=1.3.",
+  );
+}
