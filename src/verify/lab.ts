@@ -1,5 +1,6 @@
 /** What checks have in common: the pairs, the circuit and the full model on them, and each measured once. */
 import { setImmediate } from "node:timers/promises";
+import type { RestoredCircuit } from "../circuits/restore.ts";
 import type { Figure } from "../circuits/verification.ts";
 import type { PairBatch } from "../data/pairs.ts";
 import { type NodeRef, nodeId, siteSpecs } from "../model/sites.ts";
@@ -7,6 +8,7 @@ import { AblatedTask } from "../prune/ablated-task.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import { pairLosses } from "../prune/candidate.ts";
 import type { Score } from "../prune/evaluator.ts";
+import { type FaithfulOptions, FaithfulTask, otherAblations } from "../prune/faithful.ts";
 import { countKept, indices } from "../prune/kept.ts";
 import { rowsOf, scorePairs } from "../prune/pair-scores.ts";
 import { Rng } from "../util/rng.ts";
@@ -125,6 +127,28 @@ export class Lab {
     for (const n of nodes) kept[n] = 0;
     if (this.subject.ablation.frozenNorm) return this.ablated.evaluator(batch).score(kept);
     return this.ablated.passes(batch).score(kept);
+  }
+
+  /** Scores circuits by what the search for this one asked: the task alone, or all that makes a circuit faithful. */
+  get objective(): (changed: Partial<RestoredCircuit>) => Score {
+    const { faithful } = this;
+    if (!faithful) return (changed) => this.pruned().score(changed);
+    const { kept, removed } = this.subject.circuit;
+    const evaluator = this.once("objective", () =>
+      new FaithfulTask(this.subject.model, this.subject.ablation, faithful).evaluator(this.few),
+    );
+    return (changed) => evaluator.score(changed.kept ?? kept, changed.removed ?? removed);
+  }
+
+  /** What a faithful circuit has to withstand; undefined for one that was searched for by the task alone. */
+  get faithful(): FaithfulOptions | undefined {
+    const { ablate, ablation, faithful, seed, target } = this.subject;
+    if (!faithful) return undefined;
+    return this.once("faithful", () => ({
+      target,
+      seed,
+      others: otherAblations(ablation, (kind) => ablate(kind, ablation.frozenNorm)),
+    }));
   }
 
   /** Other prompts of the task, as far as they fit the model. */

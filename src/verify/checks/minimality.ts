@@ -13,14 +13,15 @@ export const minimality: Check = {
     "Task loss of the circuit without one node, for each; and with one edge that carries only what its ablated source would send, " +
     `for each; of more than ${MOST}, for as many drawn at random.`,
   threshold:
-    "A node or edge is spare when the loss without it is surely within the target: two standard errors below it. Passes when none " +
+    "A node or edge is spare when the loss without it is surely within the target: two standard errors below it. For a circuit that was " +
+    "searched for as a faithful one, the loss is that of the condition it meets least, as the search had it. Passes when none " +
     "is spare; weak when only edges are, which the search removes on request (--prune-edges); fails when a node is.",
   source: "Wang et al. 2022, section 4 (minimality); the search's own rule for held-out pairs",
   praise: "minimal",
   searches: false,
   async run(lab) {
     const { circuit, wiring, target } = lab.subject;
-    const base = lab.circuit.loss;
+    const base = lab.objective({}).loss;
     const rng = lab.rng("minimality");
     const some = (items: readonly number[]): readonly number[] =>
       items.length <= MOST ? items : rng.sample(items, MOST).sort((a, b) => a - b);
@@ -39,9 +40,9 @@ export const minimality: Check = {
       }
       return list.sort((a, b) => b.rise - a.rise);
     };
-    const nodes = await leaveOut(ownNodes, 0, (n) => lab.pruned().score({ kept: without(circuit.kept, [n]) }));
+    const nodes = await leaveOut(ownNodes, 0, (n) => lab.objective({ kept: without(circuit.kept, [n]) }));
     const edges = await leaveOut(ownEdges, ownNodes.length, (e) =>
-      lab.pruned().score({ removed: new Set([...circuit.removed, e]) }),
+      lab.objective({ removed: new Set([...circuit.removed, e]) }),
     );
     const spareNodes = nodes.filter(({ spare }) => spare).length;
     const spareEdges = edges.filter(({ spare }) => spare).length;
