@@ -45,6 +45,8 @@ const figureSchema = z.strictObject({
 const checkSchema = z.strictObject({
   name: z.enum(CHECKS),
   verdict: z.enum(VERDICTS),
+  /** A few words for the summary, where it did not pass. */
+  brief: z.string(),
   /** One line with the numbers that decided. */
   reason: z.string(),
   figures: z.array(figureSchema),

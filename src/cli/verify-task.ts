@@ -1,16 +1,17 @@
 /** Verification of one circuit: gathers what checks need, runs them, and writes what they found beside the circuit. */
 import * as path from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { serializeCircuit } from "../circuits/file.ts";
 import { reportPage } from "../circuits/report-page.ts";
 import { restoreCircuit } from "../circuits/restore.ts";
 import type { Circuit } from "../circuits/schema.ts";
-import type { CheckName, Report } from "../circuits/verification.ts";
+import { type CheckName, type Report, reportSchema } from "../circuits/verification.ts";
 import { Wiring } from "../circuits/wiring.ts";
 import { Model } from "../model/model.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import type { Pairs } from "../prune/extract.ts";
 import { measureAblation, type TokenBatch } from "../prune/means.ts";
-import { writeFileAtomic } from "../util/files.ts";
+import { pathExists, readText, writeFileAtomic } from "../util/files.ts";
 import { formatJson } from "../util/json.ts";
 import type { Subject } from "../verify/subject.ts";
 import { inShort, verify } from "../verify/verify.ts";
@@ -45,10 +46,19 @@ export async function verifyTask(job: VerifyJob): Promise<Verified> {
   const { circuit, folder, form, seed, only, signal, out } = job;
   const subject = subjectOf(job);
   const started = performance.now();
-  const report = await verify(subject, identityOf(circuit), {
+  const files = {
+    circuit: path.join(folder, "circuit.json"),
+    report: path.join(folder, "report.json"),
+    page: path.join(folder, "report.html"),
+  };
+  const identity = identityOf(circuit);
+  const before = only && circuit.verification ? storedReport(files.report) : undefined;
+  const same = isDeepStrictEqual([before?.circuit, before?.form, before?.seed], [identity, form, seed]);
+  const report = await verify(subject, identity, {
     form,
     seed,
     only,
+    earlier: same ? before?.checks : undefined,
     signal,
     progress: (check, done, of) => {
       const left =
@@ -57,15 +67,20 @@ export async function verifyTask(job: VerifyJob): Promise<Verified> {
     },
   });
   const verified: Circuit = { ...circuit, verification: inShort(report) };
-  const files = {
-    circuit: path.join(folder, "circuit.json"),
-    report: path.join(folder, "report.json"),
-    page: path.join(folder, "report.html"),
-  };
   writeFileAtomic(files.report, formatJson(report));
   writeFileAtomic(files.page, await reportPage(report));
   writeFileAtomic(files.circuit, serializeCircuit(verified));
   return { report, circuit: verified, files };
+}
+
+/** What was found before; undefined where it cannot be read any more. */
+function storedReport(file: string): Report | undefined {
+  if (!pathExists(file)) return undefined;
+  try {
+    return reportSchema.parse(JSON.parse(readText(file)));
+  } catch {
+    return undefined;
+  }
 }
 
 function identityOf({ model, task, counts, target, ablation }: Circuit): Report["circuit"] {

@@ -32,6 +32,7 @@ import type { SearchOptions, SearchProblem, SearchResult } from "./search-proble
 const GRID = 1.12;
 /** Orders that need this many times the nodes of the best start give none: eliminating from there takes long. */
 const WORSE_START = 3;
+const LARGE = 200;
 /** Starts that are taken of those given. */
 const GIVEN = 3;
 /** Starts of up to this many times the nodes of a circuit are joined to it. */
@@ -167,9 +168,11 @@ export class Search {
     const measured = (kept: Uint8Array) => ({ kept, loss: this.loss(kept), ...size(kept) });
     const met = (this.problem.starts ?? []).map(measured).filter(({ loss }) => loss <= this.level);
     const starts = met.sort(compareSize).slice(0, GIVEN);
+    // To score circuits larger than a large one takes longer than they are worth.
+    const most = ({ nodes }: Size): number => (nodes > LARGE ? nodes : WORSE_START * nodes);
     const open = new Set(orders);
     for (const k of grid(orders[0]!.length)) {
-      if (open.size === 0 || (starts[0] && k > WORSE_START * starts[0].nodes)) break;
+      if (open.size === 0 || (starts[0] && k > most(starts[0]))) break;
       for (const order of open) {
         if (await this.halted()) break;
         const start = measured(connected(topNodes(order, k)));

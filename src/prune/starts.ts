@@ -47,13 +47,14 @@ export async function gateCircuits(
   const circuits: Uint8Array[] = [];
   const rows = 2 * GATE_PAIRS;
   let fewest = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < GATES.steps && !signal?.aborted; i++) {
+  let ended = signal?.aborted ?? false;
+  for (let i = 0; i < GATES.steps && !ended; i++) {
     const at = (i * rows) % train.rows;
     gates.step(rowsOf(train, at, Math.min(train.rows, at + rows)));
     const kept = connected(gates.kept());
     const nodes = countKept(kept);
-    const last = i + 1 === GATES.steps;
-    if (nodes <= SMALLER * fewest && (nodes <= MANY || last) && score.score(kept).loss <= target) {
+    ended = i + 1 === GATES.steps || (signal?.aborted ?? false);
+    if (nodes <= SMALLER * fewest && (nodes <= MANY || ended) && score.score(kept).loss <= target) {
       fewest = nodes;
       circuits.push(kept);
     }

@@ -2,10 +2,12 @@
 import {
   CHECKS,
   type CheckName,
+  type CheckResult,
   REPORT_FORMAT,
   REPORT_VERSION,
   type Report,
   type ReportCheck,
+  type Verdict,
   type Verification,
 } from "../circuits/verification.ts";
 import type { Check } from "./check.ts";
@@ -56,6 +58,8 @@ export interface VerifyOptions {
   /** Checks to run; by default all of the thorough form, and those of the short form that search for nothing. */
   readonly only?: readonly CheckName[] | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** What checks that are not run again found before. */
+  readonly earlier?: readonly ReportCheck[] | undefined;
   readonly progress?: ((check: CheckName, done: number, of: number) => void) | undefined;
 }
 
@@ -66,7 +70,7 @@ export interface VerifyOptions {
 export async function verify(
   subject: Subject,
   identity: Report["circuit"],
-  { form, seed, only, signal, progress }: VerifyOptions,
+  { form, seed, only, earlier = [], signal, progress }: VerifyOptions,
 ): Promise<Report> {
   const names = CHECKS.filter((name) => only?.includes(name) ?? (form === "thorough" || !ALL_CHECKS[name].searches));
   let at = 0;
@@ -77,15 +81,14 @@ export async function verify(
     progress: (share) => progress?.(names[at]!, at + share, names.length),
   });
   const checks: ReportCheck[] = [];
-  const briefs = new Map<CheckName, string>();
   for (at = 0; at < names.length; at++) {
     await lab.breathe();
     const { name, question, definition, threshold, source, run } = ALL_CHECKS[names[at]!];
     const { brief, verdict, reason, figures, plots = [], tables = [] } = await run(lab);
-    briefs.set(name, brief);
     checks.push({
       name,
       verdict,
+      brief,
       reason,
       figures: [...figures],
       question,
@@ -96,11 +99,13 @@ export async function verify(
       tables: [...tables],
     });
   }
+  checks.push(...earlier.filter(({ name }) => !names.includes(name)));
+  checks.sort((a, b) => CHECKS.indexOf(a.name) - CHECKS.indexOf(b.name));
   return {
     form,
     seed,
     pairs: lab.pairs.rows / 2,
-    summary: summaryOf(checks, briefs),
+    summary: summaryOf(checks),
     format: REPORT_FORMAT,
     version: REPORT_VERSION,
     circuit: identity,
@@ -109,14 +114,11 @@ export async function verify(
 }
 
 /** One line in which every check that did not pass is named: "sufficient, stable; fails interchange (...); weak ...". */
-function summaryOf(
-  checks: readonly Pick<ReportCheck, "name" | "verdict">[],
-  briefs: ReadonlyMap<CheckName, string>,
-): string {
-  const of = (verdict: ReportCheck["verdict"]): CheckName[] =>
-    checks.filter((check) => check.verdict === verdict).map(({ name }) => name);
-  const named = (list: readonly CheckName[]): string => list.map((name) => `${name} (${briefs.get(name)})`).join(", ");
-  const passed = of("pass").map((name) => ALL_CHECKS[name].praise);
+function summaryOf(checks: readonly CheckResult[]): string {
+  const of = (verdict: Verdict): CheckResult[] => checks.filter((check) => check.verdict === verdict);
+  const named = (list: readonly CheckResult[]): string =>
+    list.map(({ name, brief }) => `${name} (${brief})`).join(", ");
+  const passed = of("pass").map(({ name }) => ALL_CHECKS[name].praise);
   const [failed, weak] = [of("fail"), of("weak")];
   const missing = CHECKS.filter((name) => !checks.some((check) => check.name === name));
   return [
@@ -134,6 +136,6 @@ export function inShort({ form, seed, pairs, summary, checks }: Report): Verific
     seed,
     pairs,
     summary,
-    checks: checks.map(({ name, verdict, reason, figures }) => ({ name, verdict, reason, figures })),
+    checks: checks.map(({ name, verdict, brief, reason, figures }) => ({ name, verdict, brief, reason, figures })),
   };
 }

@@ -83,7 +83,13 @@ describe("round trip", () => {
         pairs: 64,
         summary: "sufficient",
         checks: [
-          { name: "sufficiency", verdict: "pass", reason: "0.02", figures: [{ name: "task loss", value: null }] },
+          {
+            name: "sufficiency",
+            verdict: "pass",
+            brief: "",
+            reason: "0.02",
+            figures: [{ name: "task loss", value: null }],
+          },
         ],
       },
     };

@@ -14,6 +14,7 @@ export function sampleCheck(name: CheckName, over: Partial<ReportCheck> = {}, te
   return {
     name,
     verdict: VERDICTS[CHECKS.indexOf(name) % VERDICTS.length]!,
+    brief: text,
     reason: `${text} decided ${name}`,
     question: `${text}?`,
     definition: text,
