@@ -1,0 +1,85 @@
+/** The search for faithful circuits: its conditions on a model whose circuit is known, and their gradient. */
+import { afterAll, describe, expect, it } from "vitest";
+import { Wiring } from "../../src/circuits/wiring.ts";
+import { Model } from "../../src/model/model.ts";
+import { AblatedTask } from "../../src/prune/ablated-task.ts";
+import type { Ablation } from "../../src/prune/ablation.ts";
+import { FaithfulTask, otherAblations } from "../../src/prune/faithful.ts";
+import { measureAblation } from "../../src/prune/means.ts";
+import { rowsOf } from "../../src/prune/pair-scores.ts";
+import { Rng } from "../../src/util/rng.ts";
+import { extractorOf } from "../../src/verify/extractor.ts";
+import { fastest } from "../support/engines.ts";
+import { pruningFixture } from "./pruning-fixture.ts";
+
+const TARGET = 0.15;
+const { stored, batch, fill, planted, task } = pruningFixture();
+const engine = await fastest.open();
+afterAll(() => engine.dispose());
+const model = new Model(engine, stored);
+const own: Ablation = { kind: "mean", draws: [fill], frozenNorm: false };
+const text = [
+  {
+    ids: Int32Array.from(task.mean_batch_tokens.flat()),
+    tokens: { batch: task.mean_batch_tokens.length, length: task.mean_batch_tokens[0]!.length },
+  },
+];
+const others = otherAblations(own, (kind) => measureAblation(model, text, { kind, frozenNorm: false, seed: 0 }));
+const faithful = new FaithfulTask(model, own, { others, target: TARGET, seed: 0 });
+const evaluator = faithful.evaluator(batch);
+
+describe("conditions", () => {
+  it("are the other ablations and the norms otherwise", () => {
+    expect(others.map(({ kind, frozenNorm }) => [kind, frozenNorm])).toEqual([
+      ["mean", true],
+      ["resample", false],
+    ]);
+  });
+
+  it("are never below the task loss, and hold of the whole model", () => {
+    const alone = new AblatedTask(model, own).evaluator(batch);
+    const rng = Rng.of("faithful");
+    for (const share of [0, 0.2, 0.5, 0.9, 1]) {
+      const kept = planted.map((p) => (p || rng.bool(share) ? 1 : 0));
+      expect(evaluator.score(kept).loss).toBeGreaterThanOrEqual(alone.score(kept).loss - 1e-9);
+    }
+    expect(evaluator.score(new Uint8Array(fill.length).fill(1)).loss).toBeLessThanOrEqual(TARGET);
+  });
+
+  it("are missed by a circuit that the model can spare", () => {
+    // Half of the model's nodes, those of the circuit not among them: the model does the task without them.
+    const rng = Rng.of("spared");
+    const kept = planted.map((p) => (p ? 0 : rng.bool() ? 1 : 0));
+    expect(evaluator.score(kept).loss).toBeGreaterThan(TARGET);
+  });
+});
+
+it("has the gradient of its loss", () => {
+  const few = rowsOf(batch, 0, 8);
+  const rng = Rng.of("faithful gradient");
+  const mask = Float32Array.from(fill, () => 0.2 + 0.6 * rng.float());
+  const { gradient, loss } = faithful.gradient(few, mask);
+  expect(loss).toBeGreaterThan(0);
+  const largest = [...gradient.keys()].sort((a, b) => Math.abs(gradient[b]!) - Math.abs(gradient[a]!)).slice(0, 12);
+  for (const n of largest) {
+    const at = (step: number): number => {
+      const moved = mask.slice();
+      moved[n]! += step;
+      return faithful.gradient(few, moved).loss;
+    };
+    const h = 1e-2;
+    expect((at(h) - at(-h)) / (2 * h), `node ${n}`).toBeCloseTo(gradient[n]!, 2);
+  }
+});
+
+it("finds a circuit that meets every condition, inside the planted one", async () => {
+  const wiring = new Wiring(stored.config, stored.params);
+  const pairs = { train: batch, val: batch, test: batch };
+  const extractor = extractorOf(model, own, pairs, wiring, { others, target: TARGET, seed: 0 });
+  const options = { target: TARGET, seed: 0, gateRuns: 1, kicks: 3, tiedQk: false, pruneEdges: false };
+  const { search } = await extractor.run({ ...options, calibrated: false, curve: false });
+  const kept = new Uint8Array(fill.length);
+  for (const n of search.best!.kept) kept[n] = 1;
+  expect(evaluator.score(kept).loss).toBeLessThanOrEqual(TARGET);
+  for (const n of search.best!.kept) expect(planted[n], `node ${n}`).toBe(1);
+});
