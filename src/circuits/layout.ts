@@ -4,7 +4,7 @@
  * geometry. No text covers another text or a node, and nothing leaves the canvas.
  */
 import { placeColumns } from "./layout/columns.ts";
-import { type Captions, captions, legendItems } from "./layout/frame.ts";
+import { type Captions, captions, legendItems, ROW_NAMES } from "./layout/frame.ts";
 import { placeLabels } from "./layout/labels.ts";
 import { bandHeight, planRows } from "./layout/rows.ts";
 import type { Box, EdgeItem, NodeItem, StructureLayout, TextItem } from "./layout/scene.ts";
@@ -23,17 +23,6 @@ const LAYER_NAME_WIDTH = 66;
 /** Circuits with at most this many weights get all of them as labels: rows move apart until they fit. */
 const LABEL_ALL = 60;
 const STRETCHES = [1, 1.3, 1.7, 2.2, 3, 4];
-
-const ROW_NAMES: Record<string, string> = {
-  "attn.act_in": "reads",
-  "attn.q": "queries",
-  "attn.k": "keys",
-  "attn.v": "values",
-  "attn.resid_delta": "writes",
-  "mlp.act_in": "reads",
-  "mlp.post_act": "neurons",
-  "mlp.resid_delta": "writes",
-};
 
 export function structureLayout(circuit: Circuit): StructureLayout {
   const columns = placeColumns(circuit);
@@ -96,7 +85,7 @@ function arrange(
         items.set(node.id, placed.item);
         texts.push(...placed.texts);
       }
-      texts.push(smallText(ROW_NAMES[row.site]!, "row", 9, MARGIN, row.y - 6));
+      texts.push(smallText(ROW_NAMES[row.site], "row", 9, MARGIN, row.y - 6));
     }
   }
   if (inputs.tokens.length > 0) texts.push(smallText("embedding", "row", 9, MARGIN, top.tokens[0]!.y + 3));

@@ -1,14 +1,22 @@
 import fc from "fast-check";
 import Graph, { type DirectedGraph } from "graphology";
 import { parse } from "graphology-gexf";
+import { parse as parseGraphml } from "graphology-graphml";
 import { describe, expect, it } from "vitest";
 import { circuitCsv } from "../../src/circuits/export/csv.ts";
 import { circuitDot } from "../../src/circuits/export/dot.ts";
+import { drawFigure } from "../../src/circuits/export/figure.ts";
 import { circuitGexf } from "../../src/circuits/export/gexf.ts";
+import { circuitGraphml } from "../../src/circuits/export/graphml.ts";
 import { EXPORT_FORMATS, exportCircuit, exportFormat } from "../../src/circuits/export/index.ts";
-import { circuitSvg } from "../../src/circuits/export/svg.ts";
+import { svgText } from "../../src/circuits/export/svg.ts";
 import { escapeXml } from "../../src/circuits/export/xml.ts";
+import { roundFloat } from "../../src/circuits/file.ts";
 import { circuitGraph } from "../../src/circuits/graph.ts";
+import { oneLine } from "../../src/circuits/layout/text.ts";
+import type { Circuit } from "../../src/circuits/schema.ts";
+import { call, hasGraphviz, hasNetworkx } from "../support/programs.ts";
+import { python } from "../support/python.ts";
 import { parseXml } from "../support/xml.ts";
 import { circuits, emptyCircuit, exampleCircuit, LABELS, nasty, randomCircuit } from "./support.ts";
 
@@ -17,6 +25,7 @@ import { circuits, emptyCircuit, exampleCircuit, LABELS, nasty, randomCircuit } 
 const AnyGraph = Graph as unknown as typeof DirectedGraph;
 
 const checkXml = (text: string): string[] => parseXml(text).map(({ name }) => name);
+const circuitSvg = (circuit: Circuit): string => svgText(drawFigure(circuit));
 
 describe("SVG", () => {
   it("law: well-formed, same bytes for the same circuit", () => {
@@ -41,7 +50,7 @@ describe("SVG", () => {
 
   it("is self-contained and shows what the example needs", () => {
     const text = circuitSvg(exampleCircuit());
-    expect(text).not.toMatch(/href|url\(|<style|@import/);
+    expect(text).not.toMatch(/href="(?!#)|url\(|<style|@import|<text|font/);
     for (const part of [
       "single_double_quote",
       "12 nodes",
@@ -55,6 +64,10 @@ describe("SVG", () => {
       expect(text).toContain(part);
     }
     expect(text.match(/<circle/g)).toHaveLength(3); // two neurons and the legend
+    // Every outline that is used is there, once.
+    const defined = [...text.matchAll(/<path id="([^"]+)"/g)].map((m) => m[1]!);
+    expect(new Set(defined).size).toBe(defined.length);
+    expect(new Set([...text.matchAll(/xlink:href="#([^"]+)"/g)].map((m) => m[1]!))).toEqual(new Set(defined));
     for (const node of exampleCircuit().nodes) expect(text).toContain(`<g id="${node.id}">`);
     expect(text).toContain("task loss 0.021 on test");
   });
@@ -136,6 +149,59 @@ describe("GEXF", () => {
   }
 });
 
+describe("GraphML", () => {
+  it("law: graphology reads back equal nodes, edges and typed attributes", () => {
+    fc.assert(
+      fc.property(circuits(60), (circuit) => {
+        const text = circuitGraphml(circuit);
+        checkXml(text);
+        expect(circuitGraphml(structuredClone(circuit))).toBe(text);
+        const graph = parseGraphml(AnyGraph, text);
+        const expected = circuitGraph(circuit);
+        expect(graph.nodes()).toEqual(expected.nodes());
+        expect(graph.size).toBe(circuit.edges.length + circuit.links.length);
+        graph.forEachNode((id, a) => {
+          const { layer, channel, head, site, importance } = expected.getNodeAttributes(id);
+          expect([a.layer, a.channel, a.head, a.site]).toEqual([layer, channel, head, site]);
+          expect(a.importance ?? null).toEqual(importance === null ? null : expect.closeTo(importance, 5));
+          expect(Number.isFinite(a.x) && Number.isFinite(a.y)).toBe(true);
+        });
+        for (const { source, target, weight, matrix } of circuit.edges) {
+          const a = graph.getEdgeAttributes(source, target);
+          expect([a.kind, a.matrix]).toEqual(["weight", matrix]);
+          expect(a.weight).toBeCloseTo(weight, 5);
+        }
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  it.skipIf(!hasNetworkx)("networkx reads it with types, whatever the labels", () => {
+    const script = `
+import json, sys, networkx
+print(json.dumps([[len(g), g.number_of_edges(), g.graph["edges"], [d["label"] for _, d in g.nodes(data=True)],
+  [type(d["layer"]).__name__ for _, d in g.nodes(data=True)],
+  [d["weight"] for _, _, d in g.edges(data=True) if d["kind"] == "weight"]]
+  for g in map(networkx.parse_graphml, json.load(sys.stdin))]))`;
+    const given = [
+      exampleCircuit(),
+      randomCircuit(2, 60),
+      emptyCircuit(),
+      ...LABELS.map((l) => nasty(exampleCircuit(), l)),
+    ];
+    const read = JSON.parse(call(python!, ["-c", script], JSON.stringify(given.map(circuitGraphml)))) as unknown[][];
+    for (const [i, circuit] of given.entries()) {
+      const { nodes, edges, links } = circuit;
+      const [order, size, stated, labels, types, weights] = read[i]!;
+      expect([order, size, stated]).toEqual([nodes.length, edges.length + links.length, edges.length]);
+      expect(labels).toEqual(circuitGraph(circuit).mapNodes((id, { label }) => oneLine(label || id)));
+      expect(types).toEqual(nodes.map(() => "int"));
+      expect(weights).toHaveLength(edges.length);
+      expect([...(weights as number[])].sort()).toEqual(edges.map((e) => roundFloat(e.weight)).sort());
+    }
+  });
+});
+
 describe("DOT", () => {
   /** Statements outside of quoted strings. */
   const skeleton = (text: string): string => text.replace(/"(?:[^"\\]|\\.)*"/g, "_");
@@ -151,6 +217,19 @@ describe("DOT", () => {
       expect(text.match(/\{/g)!.length).toBe(text.match(/\}/g)!.length);
       expect(text.match(/^ +_ \[/gm) ?? []).toHaveLength(circuit.nodes.length);
       expect(text.match(/->/g) ?? []).toHaveLength(circuit.edges.length + circuit.links.length);
+    }
+  });
+
+  it.skipIf(!hasGraphviz)("Graphviz draws every node and arrow, whatever the labels", () => {
+    for (const circuit of [
+      exampleCircuit(),
+      randomCircuit(2, 40),
+      emptyCircuit(),
+      ...LABELS.map((l) => nasty(exampleCircuit(), l)),
+    ]) {
+      const lines = call("dot", ["-Tplain"], circuitDot(circuit)).split("\n");
+      expect(lines.filter((l) => l.startsWith("node "))).toHaveLength(circuit.nodes.length);
+      expect(lines.filter((l) => l.startsWith("edge "))).toHaveLength(circuit.edges.length + circuit.links.length);
     }
   });
 
@@ -207,11 +286,16 @@ describe("CSV", () => {
 });
 
 describe("registry", () => {
-  it("every format writes every circuit, each file with its own suffix", () => {
+  it("every format writes every circuit, each file with its own suffix, the same bytes again", async () => {
     for (const circuit of [exampleCircuit(), emptyCircuit()]) {
-      const files = EXPORT_FORMATS.flatMap((f) => exportCircuit(circuit, f.name));
+      const files = (await Promise.all(EXPORT_FORMATS.map((f) => exportCircuit(circuit, f.name)))).flat();
       expect(new Set(files.map((f) => f.suffix)).size).toBe(files.length);
-      for (const file of files) expect(file.text.endsWith("\n")).toBe(true);
+      expect(files.map((f) => f.suffix)).toEqual(expect.arrayContaining([".svg", ".pdf", ".png", ".tex", ".graphml"]));
+      for (const { suffix, content } of files) {
+        if (typeof content === "string") expect(content.endsWith("\n"), suffix).toBe(true);
+      }
+      const again = await Promise.all(EXPORT_FORMATS.map((f) => exportCircuit(structuredClone(circuit), f.name)));
+      expect(again.flat()).toEqual(files);
     }
   });
 

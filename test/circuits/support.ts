@@ -296,4 +296,5 @@ export const LABELS = [
   "{|}",
   "a\nb,\r\nc",
   "constructor",
+  "\\input{/etc/passwd}\\end{document} $x_1^2$ #1 50% ~é`",
 ];

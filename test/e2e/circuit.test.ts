@@ -55,7 +55,10 @@ it(
     for (const node of stored.nodes) expect(shown.stdout).toContain(`${node.layer}.${node.site}`);
     const exported = await circuit("export", "run", "--format", "all", "--out", "figures");
     expect(exported.code).toBe(0);
-    const suffixes = [".svg", ".dot", ".gexf", ".json", ".nodes.csv", ".edges.csv", ".links.csv", ".tokens.csv"];
+    const figures = [".svg", ".pdf", ".png", ".tex"];
+    const graphs = [".dot", ".graphml", ".gexf", ".json"];
+    const tables = ["nodes.csv", "edges.csv", "links.csv", "tokens.csv", "nodes.tex", "edges.tex"].map((s) => `.${s}`);
+    const suffixes = [...figures, ...graphs, ...tables];
     expect(fs.readdirSync(at("figures")).sort()).toEqual(suffixes.map((s) => `single_double_quote${s}`).sort());
     const forced = await circuit("export", FOLDER, "--layout", "force", "--out", "figures");
     expect(forced.code).toBe(0);

@@ -13,7 +13,7 @@ const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"'
 export function parseXml(source: string): XmlElement[] {
   const elements: XmlElement[] = [];
   const open: XmlElement[] = [];
-  const token = /<(\/?)([a-zA-Z][\w:]*)((?:\s+[\w:-]+="[^"<]*")*)\s*(\/?)>|<\?xml[^>]*\?>|<!DOCTYPE html>|([^<]+)/gy;
+  const token = /<(\/?)([a-zA-Z][\w:]*)((?:\s+[\w:.-]+="[^"<]*")*)\s*(\/?)>|<\?xml[^>]*\?>|<!DOCTYPE html>|([^<]+)/gy;
   let at = 0;
   for (let m = token.exec(source); m !== null; m = token.exec(source)) {
     at = token.lastIndex;
@@ -25,7 +25,7 @@ export function parseXml(source: string): XmlElement[] {
       if (open.pop()?.name !== name) throw new Error(`</${name}> closes nothing`);
       continue;
     }
-    const pairs = [...attributes.matchAll(/([\w:-]+)="([^"]*)"/g)].map(
+    const pairs = [...attributes.matchAll(/([\w:.-]+)="([^"]*)"/g)].map(
       ([, key, value]) => [key!, decode(value!)] as const,
     );
     const element = { name, attributes: new Map(pairs), text: "" };

@@ -6,7 +6,7 @@ import { SITES } from "../../model/sites.ts";
 import { shownName } from "../graph.ts";
 import { formatWeight, oneLine } from "../layout/text.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
-import { COLORS, LINK_COLORS, SITE_COLORS, signColor } from "./colors.ts";
+import { COLORS, LINK_COLORS, SITE_COLORS, signColor } from "./palette.ts";
 
 export function circuitDot(circuit: Circuit): string {
   const { counts, task } = circuit;

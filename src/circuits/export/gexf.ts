@@ -10,7 +10,7 @@ import { circuitGraph } from "../graph.ts";
 import { oneLine } from "../layout/text.ts";
 import { structureLayout } from "../layout.ts";
 import type { Circuit } from "../schema.ts";
-import { LINK_COLORS, SITE_COLORS, signColor } from "./colors.ts";
+import { LINK_COLORS, SITE_COLORS, signColor } from "./palette.ts";
 
 export interface GexfOptions {
   readonly links?: boolean;

@@ -1,48 +1,75 @@
-/** The formats a circuit can be exported to: each a pure function from circuit to text. */
+/** The formats a circuit can be exported to: each a pure function from circuit to text or bytes. */
 import { inputError } from "../../util/errors.ts";
 import { nearest } from "../../util/nearest.ts";
 import type { Circuit } from "../schema.ts";
 import { circuitCsv } from "./csv.ts";
 import { circuitDot } from "./dot.ts";
-import { circuitForceSvg } from "./force-svg.ts";
+import type { Drawing } from "./drawing.ts";
+import { drawFigure, type FigureOptions } from "./figure.ts";
 import { circuitGexf } from "./gexf.ts";
+import { circuitGraphml } from "./graphml.ts";
 import { circuitJson } from "./json.ts";
-import { circuitSvg } from "./svg.ts";
+import { circuitLatex } from "./latex.ts";
+import { pdfText } from "./pdf.ts";
+import { pngBytes } from "./png.ts";
+import { svgText } from "./svg.ts";
+import { tikzText } from "./tikz.ts";
+
+export { type FigureOptions, LAYOUTS, type Layout } from "./figure.ts";
+export { PALETTE_NAMES, type PaletteName } from "./palette.ts";
+export { whyNotDrawn } from "./summary-view.ts";
 
 export interface ExportFile {
   /** What to append to the file's stem: `.svg`, `.nodes.csv`. */
   readonly suffix: string;
-  readonly text: string;
+  readonly content: string | Uint8Array;
 }
-
-/** layers: the structure view, computed positions; force: free-form, by ForceAtlas2. */
-export const LAYOUTS = ["layers", "force"] as const;
-export type Layout = (typeof LAYOUTS)[number];
 
 export interface ExportFormat {
   readonly name: string;
   /** One line for help texts. */
   readonly doc: string;
-  readonly files: (circuit: Circuit, layout: Layout) => ExportFile[];
+  /** Whether it is a picture, in a layout and a palette. */
+  readonly figure: boolean;
+  readonly files: (circuit: Circuit, options: FigureOptions) => Promise<ExportFile[]>;
 }
 
-function single(name: string, doc: string, write: (circuit: Circuit, layout: Layout) => string): ExportFormat {
-  return { name, doc, files: (circuit, layout) => [{ suffix: `.${name}`, text: write(circuit, layout) }] };
+type Content = string | Uint8Array | Promise<Uint8Array>;
+
+function figure(name: string, suffix: string, doc: string, write: (drawing: Drawing) => Content): ExportFormat {
+  const files: ExportFormat["files"] = async (circuit, options) => [
+    { suffix, content: await write(drawFigure(circuit, options)) },
+  ];
+  return { name, doc, figure: true, files };
+}
+
+function single(name: string, doc: string, write: (circuit: Circuit, options: FigureOptions) => string): ExportFormat {
+  const files: ExportFormat["files"] = async (circuit, options) => [
+    { suffix: `.${name}`, content: write(circuit, options) },
+  ];
+  return { name, doc, figure: false, files };
+}
+
+function tables(name: string, ending: string, doc: string, write: (circuit: Circuit) => object): ExportFormat {
+  const files: ExportFormat["files"] = async (circuit) =>
+    Object.entries(write(circuit)).map(([part, content]: [string, string]) => ({
+      suffix: `.${part}.${ending}`,
+      content,
+    }));
+  return { name, doc, figure: false, files };
 }
 
 export const EXPORT_FORMATS: readonly ExportFormat[] = [
-  single("svg", "figure: structure of the circuit, from tokens down to answers", (circuit, layout) =>
-    layout === "force" ? circuitForceSvg(circuit) : circuitSvg(circuit),
-  ),
+  figure("svg", ".svg", "figure: structure of the circuit, from tokens down to answers", svgText),
+  figure("pdf", ".pdf", "the figure as vectors, for pdflatex", pdfText),
+  figure("png", ".png", "the figure as pixels", pngBytes),
+  figure("tikz", ".tex", "the figure as a LaTeX document, to be edited", tikzText),
+  tables("latex", "tex", "booktabs tables of nodes and edges", circuitLatex),
   single("dot", "Graphviz graph", circuitDot),
-  single("gexf", "graph for Gephi, with positions and colours", (circuit, layout) => circuitGexf(circuit, { layout })),
+  single("graphml", "graph for networkx, igraph, Cytoscape", circuitGraphml),
+  single("gexf", "graph for Gephi, with positions and colours", circuitGexf),
   single("json", "the circuit file", circuitJson),
-  {
-    name: "csv",
-    doc: "tables of nodes, edges, links and token entries",
-    files: (circuit) =>
-      Object.entries(circuitCsv(circuit)).map(([part, text]: [string, string]) => ({ suffix: `.${part}.csv`, text })),
-  },
+  tables("csv", "csv", "tables of nodes, edges, links and token entries", circuitCsv),
 ];
 
 /** @throws input error `export-format` with the nearest name. */
@@ -58,6 +85,10 @@ export function exportFormat(name: string): ExportFormat {
 }
 
 /** The files of an export. Same circuit, same bytes. */
-export function exportCircuit(circuit: Circuit, format: string, layout: Layout = "layers"): ExportFile[] {
-  return exportFormat(format).files(circuit, layout);
+export async function exportCircuit(
+  circuit: Circuit,
+  format: string,
+  options: FigureOptions = {},
+): Promise<ExportFile[]> {
+  return exportFormat(format).files(circuit, options);
 }

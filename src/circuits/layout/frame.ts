@@ -1,7 +1,22 @@
 /** What surrounds a figure: title lines, legend, notes at the bottom. */
+import type { Site } from "../../model/sites.ts";
 import type { Circuit } from "../schema.ts";
+import { drawable } from "./font.ts";
 import type { LegendItem, TextItem, TextRole } from "./scene.ts";
+import { showsReads } from "./shapes.ts";
 import { oneLine, textWidth, truncate } from "./text.ts";
+
+/** What the nodes of a site do. */
+export const ROW_NAMES: Record<Site, string> = {
+  "attn.act_in": "reads",
+  "attn.q": "queries",
+  "attn.k": "keys",
+  "attn.v": "values",
+  "attn.resid_delta": "writes",
+  "mlp.act_in": "reads",
+  "mlp.post_act": "neurons",
+  "mlp.resid_delta": "writes",
+};
 
 type Line = Omit<TextItem, "x" | "y">;
 
@@ -32,7 +47,7 @@ export function reportedLoss(loss: Circuit["taskLoss"]): { split: string; value:
 export function captions(circuit: Circuit): Captions {
   const { task, counts, model } = circuit;
   const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`;
-  const name = `${truncate(oneLine(task.name), 40)}${task.variant === "" ? "" : ` (${truncate(oneLine(task.variant), 24)})`}`;
+  const name = `${truncate(drawable(oneLine(task.name)), 40)}${task.variant === "" ? "" : ` (${truncate(drawable(oneLine(task.variant)), 24)})`}`;
   const reached = reportedLoss(circuit.taskLoss);
   const full = reached && circuit.fullTaskLoss[reached.split as "test"];
   const parts = [plural(counts.nodes, "node"), plural(counts.edges, "edge")];
@@ -43,7 +58,7 @@ export function captions(circuit: Circuit): Captions {
   const top = [
     line(name, "title", 16),
     line(parts.join("  ·  "), "subtitle", 11),
-    line(`model ${truncate(oneLine(model.run), 40)}: ${shape}, ${model.neurons} neurons`, "subtitle", 10),
+    line(`model ${truncate(drawable(oneLine(model.run)), 40)}: ${shape}, ${model.neurons} neurons`, "subtitle", 10),
   ];
   if (circuit.nodes.length === 0) {
     top.push(line("The circuit is empty: no node is kept.", "subtitle", 12));
@@ -59,6 +74,7 @@ export function captions(circuit: Circuit): Captions {
       };
       hidden(embedding, counts.embeddingEntries, "embedding");
       hidden(unembedding, counts.unembeddingEntries, "unembedding");
+      if (showsReads(circuit)) notes.push('"on": the tokens that drive the node most.');
       if (embedding + unembedding > 0) notes.push("Embedding and unembedding entries are not counted as edges.");
       return notes.map((note) => line(note, "note", NOTE_SIZE));
     },
@@ -84,6 +100,7 @@ export function legendItems(
     ["box", "head.channel of q, k, v", attention],
     ["attention", "attention", circuit.links.some((l) => l.kind !== "residual")],
     ["token", "token", circuit.embedding.length + circuit.unembedding.length > 0],
+    ["answer", "answer", circuit.unembedding.some((e) => e.answer)],
   ];
   const items: LegendItem[] = [];
   const texts: TextItem[] = [];

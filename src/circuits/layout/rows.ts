@@ -29,6 +29,8 @@ export interface RowPlan {
 }
 
 const BOUNDARY_SPACE = 16;
+/** Between the bars of two heads, which join keys to values. */
+export const BAR_STEP = 4;
 
 /** Height of the space between two rows that `edges` edges cross. `stretch` scales it. */
 export function bandHeight(edges: number, stretch: number): number {
@@ -88,5 +90,7 @@ function spaceBefore(
 ): number {
   if (site !== "attn.q" && site !== "attn.k" && site !== "attn.v") return bandHeight(crossing(members), stretch);
   const first = rows.every((r) => r.site === "attn.act_in");
-  return first ? bandHeight(crossing(sublayer.filter((n) => n.head !== undefined)), stretch) : 22;
+  if (first) return bandHeight(crossing(sublayer.filter((n) => n.head !== undefined)), stretch);
+  // Values need room above them for the bars of their heads.
+  return 22 + (site === "attn.v" ? BAR_STEP * (new Set(members.map((n) => n.head)).size - 1) : 0);
 }

@@ -69,7 +69,7 @@ export interface ChannelLine {
 }
 
 export interface LegendItem extends Point {
-  readonly sample: "positive" | "negative" | "residual" | "attention" | "circle" | "tick" | "box" | "token";
+  readonly sample: "positive" | "negative" | "residual" | "attention" | "circle" | "tick" | "box" | "token" | "answer";
 }
 
 export interface StructureLayout {

@@ -1,6 +1,7 @@
 /** How large each node of the structure view is: its shape, its name, and the texts beside it. */
 import { scaleMark, shownName } from "../graph.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
+import { drawable } from "./font.ts";
 import type { NodeItem, TextItem, TextRole } from "./scene.ts";
 import { oneLine, textWidth, truncate, visibleToken } from "./text.ts";
 
@@ -55,7 +56,7 @@ function tick(circuit: Circuit, node: CircuitNode): NodeShape {
     { text: name, role: "node", size: NODE_SIZE, dx: 4, dy, width: textWidth(name, NODE_SIZE) },
   ];
   if (node.label !== undefined && node.label !== "") {
-    const label = truncate(oneLine(node.label), SIDE_CELLS);
+    const label = truncate(drawable(oneLine(node.label)), SIDE_CELLS);
     const dx = 4 + texts[0]!.width + 4;
     texts.push({ text: label, role: "side", size: SIDE_SIZE, dx, dy, width: textWidth(label, SIDE_SIZE) });
   }
@@ -114,12 +115,20 @@ function bubble(circuit: Circuit, node: CircuitNode): NodeShape {
 
 function sideTexts(circuit: Circuit, node: CircuitNode): string[] {
   const lines: string[] = [];
-  if (node.label !== undefined && node.label !== "") lines.push(truncate(oneLine(node.label), SIDE_CELLS));
+  if (node.label !== undefined && node.label !== "") lines.push(truncate(drawable(oneLine(node.label)), SIDE_CELLS));
   if (node.reads !== undefined && node.reads.length > 0 && circuit.nodes.length <= SIDE_READS_LIMIT) {
-    const tokens = node.reads.slice(0, 3).map((r) => visibleToken(r.tokenText));
+    const tokens = node.reads.slice(0, 3).map((r) => drawable(visibleToken(r.tokenText)));
     lines.push(truncate(`on ${tokens.join(" ")}`, SIDE_CELLS));
   }
   return lines;
+}
+
+/** Whether driving tokens stand beside any node. */
+export function showsReads(circuit: Circuit): boolean {
+  const { nodes } = circuit;
+  return (
+    nodes.length <= SIDE_READS_LIMIT && nodes.some((n) => !isTick(n) && n.reads !== undefined && n.reads.length > 0)
+  );
 }
 
 function nodeTitle(node: CircuitNode): string {

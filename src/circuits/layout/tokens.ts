@@ -1,5 +1,6 @@
 /** Which tokens a figure shows along its top and bottom, and where. */
 import type { Circuit } from "../schema.ts";
+import { drawable } from "./font.ts";
 import { placeInOrder } from "./place.ts";
 import type { TextItem, TokenItem } from "./scene.ts";
 import { textWidth, truncate, visibleToken } from "./text.ts";
@@ -8,8 +9,11 @@ const SIZE = 11;
 const HEIGHT = 18;
 const PAD = 6;
 const SPACE = 16;
-const CELLS = 14;
+const CELLS = 16;
 const MOST_TOKENS = 28;
+/** Stands for the answer that has no entry. */
+const OTHER = -1;
+const OTHER_APART = 120;
 
 interface Entry {
   readonly channel: number;
@@ -43,17 +47,23 @@ export function tokenRow(
   width: number,
 ): TokenRow {
   const all: readonly Entry[] = kind === "input" ? circuit.embedding : circuit.unembedding;
-  const drawable = all.filter((e) => lineX.has(e.channel));
-  const answers = drawable.filter((e) => e.answer === true);
-  const chosen = chooseTokens(answers.length > 0 ? answers : drawable, Math.max(width, 640));
-  const entries = drawable.filter((e) => chosen.has(e.token));
+  const shown = all.filter((e) => lineX.has(e.channel));
+  const answers = shown.filter((e) => e.answer === true);
+  const chosen = chooseTokens(answers.length > 0 ? answers : shown, Math.max(width, 640));
+  const entries = shown.filter((e) => chosen.has(e.token));
 
   const boxes = [...chosen.entries()].map(([token, text]) => {
-    const shown = truncate(visibleToken(text), CELLS);
     const xs = entries.filter((e) => e.token === token).map((e) => lineX.get(e.channel)!);
     const centre = xs.reduce((sum, x) => sum + x, 0) / xs.length;
-    return { token, text, shown, centre, width: textWidth(shown, SIZE) + 2 * PAD };
+    const title = `token ${token}: ${visibleToken(text)}`;
+    return { token, centre, answer: answers.some((e) => e.token === token), title, ...boxText(visibleToken(text)) };
   });
+  // The circuit can decide between two answers by moving one alone. The file does not name the other.
+  if (new Set(answers.map((e) => e.token)).size === 1) {
+    const title = "no entry in the channels that the circuit writes";
+    const centre = boxes[0]!.centre + OTHER_APART;
+    boxes.push({ token: OTHER, centre, answer: true, title, ...boxText("the other answer") });
+  }
   boxes.sort((a, b) => a.centre - b.centre || a.token - b.token);
   const lefts = placeInOrder(
     boxes.map((b) => ({ desired: b.centre - b.width / 2, width: b.width + SPACE })),
@@ -66,9 +76,8 @@ export function tokenRow(
   for (const [i, box] of boxes.entries()) {
     const x = lefts[i]!;
     centre.set(box.token, x + box.width / 2);
-    const answer = entries.some((e) => e.token === box.token && e.answer === true);
-    const title = `token ${box.token}: ${visibleToken(box.text)}`;
-    tokens.push({ kind, token: box.token, answer, x, y: 0, width: box.width, height: HEIGHT, title });
+    const { token, answer, title } = box;
+    tokens.push({ kind, token, answer, x, y: 0, width: box.width, height: HEIGHT, title });
     texts.push({
       text: box.shown,
       role: "token",
@@ -91,6 +100,11 @@ export function tokenRow(
   };
 }
 
+function boxText(text: string): { shown: string; width: number } {
+  const shown = truncate(drawable(text), CELLS);
+  return { shown, width: textWidth(shown, SIZE) + 2 * PAD };
+}
+
 function chooseTokens(entries: readonly Entry[], width: number): Map<number, string> {
   const byChannel = new Map<number, Entry[]>();
   for (const entry of entries) byChannel.set(entry.channel, [...(byChannel.get(entry.channel) ?? []), entry]);
@@ -101,7 +115,7 @@ function chooseTokens(entries: readonly Entry[], width: number): Map<number, str
     for (const queue of queues) {
       const entry = queue[turn];
       if (entry === undefined || chosen.has(entry.token)) continue;
-      used += textWidth(truncate(visibleToken(entry.tokenText), CELLS), SIZE) + 2 * PAD + SPACE;
+      used += boxText(visibleToken(entry.tokenText)).width + SPACE;
       if (chosen.size >= MOST_TOKENS || (chosen.size > 0 && used > width)) return chosen;
       chosen.set(entry.token, entry.tokenText);
     }

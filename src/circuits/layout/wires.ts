@@ -4,10 +4,13 @@
  */
 import type { Circuit } from "../schema.ts";
 import { isResidual } from "./order.ts";
-import type { Sublayer } from "./rows.ts";
+import { BAR_STEP, type Sublayer } from "./rows.ts";
 import type { ChannelLine, EdgeItem, NodeItem, Point } from "./scene.ts";
 import { visibleToken } from "./text.ts";
 import type { TokenRow } from "./tokens.ts";
+
+/** Of the lowest bar above the values. */
+const BAR_ABOVE = 8;
 
 export function weightEdges(
   circuit: Circuit,
@@ -36,18 +39,40 @@ export function weightEdges(
   });
 }
 
-/** Dotted lines q to k and k to v; q to v only where no k of the head joins them. */
+/**
+ * Dotted lines q to k, and from the k of each head to the v that its attention pattern moves; from q only where no k
+ * joins them, through one bar for each head.
+ */
 export function attentionLinks(circuit: Circuit, items: ReadonlyMap<string, NodeItem>): EdgeItem[] {
+  const headOf = new Map(circuit.nodes.map((n) => [n.id, `${n.layer}.${n.head}`]));
   const joined = new Set(circuit.links.filter((l) => l.kind === "query-key").map((l) => l.source));
   const edges: EdgeItem[] = [];
+  const heads = new Map<string, { from: Set<NodeItem>; to: Set<NodeItem> }>();
   for (const { kind, source, target } of circuit.links) {
-    if (kind === "residual" || (kind === "value" && joined.has(source))) continue;
     const [from, to] = [items.get(source)!, items.get(target)!];
-    const title =
-      kind === "query-key"
-        ? `${source} times ${target}: attention score`
-        : `the attention pattern of ${source} moves ${target}`;
-    edges.push({ kind, points: between(from, to), title });
+    if (kind === "query-key") {
+      edges.push({ kind, points: between(from, to), title: `${source} times ${target}: attention score` });
+    } else if (kind === "value" && !joined.has(source)) {
+      const head = heads.get(headOf.get(source)!) ?? { from: new Set(), to: new Set() };
+      heads.set(headOf.get(source)!, { from: head.from.add(from), to: head.to.add(to) });
+    }
+  }
+  // Heads that reach into each other have bars at different heights.
+  const levels = new Map<string, number>();
+  for (const [name, { from, to }] of heads) {
+    const title = `the attention pattern of head ${name} moves its values`;
+    const [sources, targets] = [[...from], [...to]];
+    const layer = name.split(".")[0]!;
+    const level = levels.get(layer) ?? 0;
+    levels.set(layer, level + 1);
+    const y = Math.min(...targets.map((v) => v.y - v.halfHeight)) - BAR_ABOVE - level * BAR_STEP;
+    const xs = [...sources, ...targets].map(({ x }) => x);
+    const line = (...points: Point[]): void => {
+      edges.push({ kind: "value", points, title });
+    };
+    line({ x: Math.min(...xs), y }, { x: Math.max(...xs), y });
+    for (const source of sources) line({ x: source.x, y: source.y + source.halfHeight }, { x: source.x, y });
+    for (const target of targets) line({ x: target.x, y }, { x: target.x, y: target.y - target.halfHeight });
   }
   return edges;
 }

@@ -1,0 +1,72 @@
+/**
+ * A figure as marks with colours: what every picture format draws, each in its own syntax. Pixels, y downwards. Text is
+ * on one line in the figures' font (layout/font.ts), so that its width is known.
+ */
+import type { Face } from "../layout/font.ts";
+import type { Box, Point } from "../layout/scene.ts";
+
+export interface Stroke {
+  readonly color: string;
+  readonly width: number;
+  /** Lengths of dashes and gaps in turn; solid without. */
+  readonly dash?: readonly number[];
+  readonly opacity?: number;
+}
+
+export interface Fill {
+  readonly color: string;
+  readonly opacity?: number;
+}
+
+export interface TextMark {
+  readonly type: "text";
+  readonly text: string;
+  /** Start or middle of the baseline. */
+  readonly x: number;
+  readonly y: number;
+  readonly anchor: "start" | "middle";
+  readonly size: number;
+  readonly face: Face;
+  readonly color: string;
+}
+
+export type Mark =
+  | { readonly type: "line"; readonly points: readonly Point[]; readonly stroke: Stroke }
+  | {
+      readonly type: "rect";
+      readonly box: Box;
+      readonly radius?: number;
+      readonly fill: Fill;
+      readonly stroke?: Stroke;
+    }
+  | {
+      readonly type: "circle";
+      readonly x: number;
+      readonly y: number;
+      readonly radius: number;
+      readonly fill: Fill;
+      readonly stroke?: Stroke;
+    }
+  | TextMark;
+
+export interface Item {
+  readonly id?: string;
+  /** Tooltip, where the format has such. */
+  readonly title?: string;
+  readonly marks: readonly Mark[];
+}
+
+export interface Drawing {
+  readonly width: number;
+  readonly height: number;
+  readonly title: string;
+  /** Names of the colours that it uses, for formats that people edit. */
+  readonly colors: Readonly<Record<string, string>>;
+  /** Later groups cover earlier ones. */
+  readonly groups: readonly { readonly name: string; readonly items: readonly Item[] }[];
+}
+
+/** At most two decimals, no negative zero. */
+export function num(value: number): string {
+  return String(Math.round(value * 100) / 100 || 0);
+}
