@@ -1,7 +1,7 @@
 /** No check throws or reports what is not a number, whatever the model, the circuit and its ablation are. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Report, reportSchema } from "../../src/circuits/verification.ts";
+import { reportSchema } from "../../src/circuits/verification.ts";
 import { Wiring } from "../../src/circuits/wiring.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { initParams } from "../../src/model/names.ts";
@@ -11,18 +11,7 @@ import { Rng } from "../../src/util/rng.ts";
 import type { Place } from "../../src/verify/subject.ts";
 import { verify } from "../../src/verify/verify.ts";
 import { BASE, someBatch } from "../prune/random-models.ts";
-import { always, subjectOf } from "./subject.ts";
-
-export const IDENTITY: Report["circuit"] = {
-  run: "made up",
-  weightsHash: "",
-  task: "made up",
-  variant: "base",
-  nodes: 0,
-  edges: 0,
-  target: 0.15,
-  ablation: "mean",
-};
+import { always, IDENTITY, subjectOf } from "./subject.ts";
 
 const OPTIONS: readonly Partial<ModelConfig>[] = [
   {},

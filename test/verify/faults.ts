@@ -18,8 +18,8 @@ export interface Fault {
   readonly what: string;
   /** The checks that are there for this fault: none of them may pass. */
   readonly caughtBy: readonly CheckName[];
-  /** Whether the checks that search are run on it whenever tests are; else only when the table is written. */
-  readonly searched?: true;
+  /** The planted circuit, which passes every check. */
+  readonly isPlanted?: true;
   readonly make: (engine: Engine) => Subject | Promise<Subject>;
 }
 
@@ -67,7 +67,7 @@ export const FAULTS: readonly Fault[] = [
     name: "none",
     what: "the planted circuit: one head and one neuron do the task, and they are the circuit",
     caughtBy: [],
-    searched: true,
+    isPlanted: true,
     make: (engine) => {
       const { world, path } = planted();
       return world.subject(path, engine);
@@ -77,7 +77,6 @@ export const FAULTS: readonly Fault[] = [
     name: "permuted labels",
     what: "fitted to reversed labels: a path that the model takes back again, alone",
     caughtBy: ["sufficiency", "necessity", "completeness", "agreement", "interchange", "nonsense control"],
-    searched: true,
     make: (engine) => {
       const { world, reversed } = withReversedPath();
       return world.subject(reversed, engine);
@@ -213,7 +212,6 @@ export const FAULTS: readonly Fault[] = [
     name: "one of two copies",
     what: "one of two paths of which each is enough",
     caughtBy: ["necessity", "completeness", "stability"],
-    searched: true,
     make: (engine) => {
       const world = new World([
         [0, 1],
@@ -281,8 +279,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: "untrained model",
     what: "found by the search in random weights; the model does not do the task",
-    caughtBy: ["necessity", "completeness", "agreement", "relaxation", "nonsense control", "random weights control"],
-    searched: true,
+    caughtBy: ["necessity", "completeness", "agreement", "interchange", "relaxation", "random weights control"],
     make: async (engine) => {
       const world = new World([], [[]]);
       const rng = Rng.of("untrained");

@@ -1,4 +1,5 @@
 /** What checks are run on, from a stored model, kept nodes and pairs. */
+import type { Report } from "../../src/circuits/verification.ts";
 import { Wiring } from "../../src/circuits/wiring.ts";
 import type { PairBatch } from "../../src/data/pairs.ts";
 import { ReferenceEngine } from "../../src/engine/reference.ts";
@@ -55,3 +56,15 @@ export function labOf(subject: Subject, options: Partial<LabOptions> = {}): Lab 
 export function always(batch: PairBatch): (seed: number) => Pairs {
   return () => ({ train: batch, val: batch, test: batch });
 }
+
+/** Of reports on made-up circuits. */
+export const IDENTITY: Report["circuit"] = {
+  run: "made up",
+  weightsHash: "",
+  task: "made up",
+  variant: "base",
+  nodes: 0,
+  edges: 0,
+  target: 0.15,
+  ablation: "mean",
+};
