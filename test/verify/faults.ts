@@ -95,7 +95,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: "two that cancel",
     what: "without the neuron that does the task, but with two that cancel in the model, one of which has lost an input",
-    caughtBy: ["necessity", "completeness", "interchange", "value fidelity", "relaxation"],
+    caughtBy: ["necessity", "completeness", "interchange", "relaxation"],
     make: (engine) => {
       const world = new World([
         [0, 1],
@@ -279,7 +279,15 @@ export const FAULTS: readonly Fault[] = [
   {
     name: "untrained model",
     what: "found by the search in random weights; the model does not do the task",
-    caughtBy: ["necessity", "completeness", "agreement", "interchange", "relaxation", "random weights control"],
+    caughtBy: [
+      "necessity",
+      "completeness",
+      "agreement",
+      "interchange",
+      "value fidelity",
+      "relaxation",
+      "random weights control",
+    ],
     make: async (engine) => {
       const world = new World([], [[]]);
       const rng = Rng.of("untrained");
