@@ -293,7 +293,7 @@ export const FAULTS: readonly Fault[] = [
       const rng = Rng.of("untrained");
       const channels = Array.from({ length: world.plant.config.width }, (_, c) => c);
       world.answers(channels.filter((c) => c !== world.plant.anchor).map((c) => [c, rng.normal()] as const));
-      const subject = world.subject([], engine, { density: 1 / 4, length: 3 });
+      const subject = world.subject([], engine, { density: 1 / 4, length: 2 });
       const best = await searchAgain(labOf(subject), { ...subject, pairs: subject.pairs(0) });
       if (!best) throw new Error("the search found nothing in random weights");
       return { ...subject, circuit: { ...subject.circuit, kept: maskOf(best.kept, subject.wiring.nodes) } };

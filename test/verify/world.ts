@@ -136,7 +136,7 @@ export class World {
       text: Array.from({ length: TEXTS }, (_, i) => this.text(Rng.of("text", i))),
       heldOut: () => this.text(Rng.of("held-out text")),
       places: [
-        place("shorter prompts", 0, 2, Math.ceil(length / 2)),
+        place("shorter prompts", 0, 2, Math.max(2, length / 2)),
         ...this.marks.slice(1).map((_, i) => place(`other marks ${i + 1}`, i + 1, length, length)),
       ],
     });
