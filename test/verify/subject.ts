@@ -36,6 +36,7 @@ export function subjectOf({ stored, kept, removed, scales, pairs, text, ablation
     target: 0.15,
     seed: 0,
     tiedQk: false,
+    faithful: false,
     ablation: "draws" in own ? (own as Ablation) : ablate(own.kind, own.frozenNorm),
     ablate,
     pairs,
