@@ -19,7 +19,7 @@ export const curve: Check = {
     `over k = ${SHARES.join(", ")}.`,
   threshold:
     `Passes with CPR at least ${CPR[0]} and CMD at most ${CMD[0]}; weak down to ${CPR[1]} and up to ${CMD[1]}. A curve that dips has ` +
-    "nodes that only work as long as others are ablated.",
+    "nodes that only work as long as others are ablated. Not applicable where M is no better than with every node ablated.",
   source: "Mueller et al. 2025 (MIB), CPR and CMD over edges; they take logit differences, here it is the task loss",
   praise: "its curve is full",
   searches: false,

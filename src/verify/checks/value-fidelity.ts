@@ -19,7 +19,7 @@ export const valueFidelity: Check = {
     "circuit: the Jensen-Shannon divergence between its attention at the answer token in the circuit and in the model, by ln 2.",
   threshold:
     `Passes with a mean over nodes of at most ${FVU[0]} and a mean over heads of at most ${JS[0]}; weak up to ${FVU[1]} and ${JS[1]}. At 1 a ` +
-    "node's values say nothing of those it has in the model.",
+    "node's values say nothing of those it has in the model; no node counts as more, and one that varies in the circuit alone as 1.",
   source: "Drori 2026 (nodes and attention patterns change when weight-sparse models are pruned)",
   praise: "faithful in its values",
   searches: false,
