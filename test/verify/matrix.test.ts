@@ -66,7 +66,11 @@ describe.each(FAULTS)("$name", (fault) => {
     const engine = fastest.open();
     const lab = labOf(await fault.make(engine));
     const verdicts: Verdicts = {};
-    for (const name of checksOf(fault)) verdicts[name] = (await ALL_CHECKS[name].run(lab)).verdict;
+    for (const name of checksOf(fault)) {
+      const finding = await ALL_CHECKS[name].run(lab);
+      verdicts[name] = finding.verdict;
+      expect(JSON.stringify(finding)).not.toMatch(/undefined|NaN|Infinity/);
+    }
     engine.dispose();
     results.set(fault, verdicts);
     const passed = (names: readonly CheckName[]): CheckName[] => names.filter((name) => verdicts[name] === "pass");
