@@ -281,7 +281,7 @@ export const FAULTS: readonly Fault[] = [
     what: "found by the search in random weights; the model does not do the task",
     caughtBy: [
       "necessity",
-      "completeness",
+
       "agreement",
       "interchange",
       "value fidelity",

@@ -7,7 +7,7 @@ import { FAULTS } from "./faults.ts";
 import { IDENTITY } from "./subject.ts";
 
 const engine = fastest.open();
-const subject = await FAULTS.find(({ name }) => name === "two that cancel")!.make(engine);
+const subject = await FAULTS.find(({ name }) => name === "two meanings")!.make(engine);
 const report = await verify(subject, IDENTITY, { form: "short", seed: 0 });
 
 it("runs the checks of its form, in order, and only those that are asked for", async () => {
@@ -34,14 +34,14 @@ it("names in the summary every check that failed or is weak, every one that pass
     expect(part("fails ").includes(`${name} (`), name).toBe(verdict === "fail");
     expect(part("weak in ").includes(`${name} (`), name).toBe(verdict === "weak");
   }
-  expect(part("fails ")).not.toBe("");
+  expect([part("fails "), part("weak in ")]).not.toContain("");
   const searching = CHECKS.filter((name) => ALL_CHECKS[name].searches);
   expect(part("not run: ")).toBe(`not run: ${searching.join(", ")}`);
 });
 
 it("says so when nothing passed", async () => {
-  const { summary } = await verify(subject, IDENTITY, { form: "short", seed: 0, only: ["necessity"] });
-  expect(summary).toMatch(/^passes nothing; fails necessity \(.+\); not run: sufficiency, /);
+  const { summary } = await verify(subject, IDENTITY, { form: "short", seed: 0, only: ["monosemanticity"] });
+  expect(summary).toMatch(/^passes nothing; fails monosemanticity \(.+\); not run: sufficiency, /);
 });
 
 it("is of its schema, the same for the same seed, and shorter in circuit.json", async () => {
