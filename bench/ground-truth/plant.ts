@@ -43,7 +43,7 @@ interface Neuron {
   readonly layer: number;
   readonly read: Channels;
   readonly bias?: number;
-  readonly write: number;
+  readonly write: Channels;
 }
 
 export class Plant {
@@ -125,8 +125,9 @@ export class Plant {
     return token;
   }
 
-  /** A head that attends from a query to the keys of its code. */
-  attend({ layer, query, key, moves }: Match): void {
+  /** A head that attends from a query to the keys of its code. Returns its nodes. */
+  attend({ layer, query, key, moves }: Match): Set<number> {
+    const nodes = new Set<number>();
     const { rng, config } = this;
     const head = drawUnused(rng, config.heads, this.heads[layer]!);
     const used = new Set<number>();
@@ -135,32 +136,38 @@ export class Plant {
     const weight = Math.sqrt((MATCH * Math.sqrt(HEAD_WIDTH)) / query.length);
     for (const [i, channel] of query.entries()) {
       const c = inHead();
-      this.edge(node("attn.act_in", channel), node("attn.q", c), weight);
-      this.edge(node("attn.act_in", key[i]!), node("attn.k", c), weight);
+      this.edge(nodes, node("attn.act_in", channel), node("attn.q", c), weight);
+      this.edge(nodes, node("attn.act_in", key[i]!), node("attn.k", c), weight);
     }
     for (const { read, write } of moves) {
       const value = node("attn.v", inHead());
-      for (const [c, w] of read) this.edge(node("attn.act_in", c), value, w);
-      this.edge(value, node("attn.resid_delta", write), 1);
+      for (const [c, w] of read) this.edge(nodes, node("attn.act_in", c), value, w);
+      this.edge(nodes, value, node("attn.resid_delta", write), 1);
     }
+    return nodes;
   }
 
-  /** relu(read + bias), written to a channel. */
-  neuron({ layer, read, bias = 0, write }: Neuron): void {
+  /** relu(read + bias), written to some channels. Returns its nodes. */
+  neuron({ layer, read, bias = 0, write }: Neuron): Set<number> {
+    const nodes = new Set<number>();
     const taken = new Set(
       [...Array(this.config.neurons).keys()].filter((n) => this.isPlanted(layer, "mlp.post_act", n)),
     );
     const neuron: NodeRef = { layer, site: "mlp.post_act", channel: drawUnused(this.rng, this.config.neurons, taken) };
-    for (const [c, w] of read) this.edge({ layer, site: "mlp.act_in", channel: c }, neuron, w);
+    for (const [c, w] of read) this.edge(nodes, { layer, site: "mlp.act_in", channel: c }, neuron, w);
     this.values(`transformer.h.${layer}.mlp.c_fc.bias`)[neuron.channel] = bias;
-    this.edge(neuron, { layer, site: "mlp.resid_delta", channel: write }, 1);
+    for (const [c, w] of write) this.edge(nodes, neuron, { layer, site: "mlp.resid_delta", channel: c }, w);
+    return nodes;
   }
 
-  private edge(source: NodeRef, target: NodeRef, weight: number): void {
+  /** Plants a weight, and adds its two ends to `nodes`. */
+  private edge(nodes: Set<number>, source: NodeRef, target: NodeRef, weight: number): void {
     const { matrix, row, columns } = this.rowOf(target);
     this.values(matrix)[row * columns + source.channel] = weight;
-    this.nodes[this.index(source)] = 1;
-    this.nodes[this.index(target)] = 1;
+    for (const end of [this.index(source), this.index(target)]) {
+      this.nodes[end] = 1;
+      nodes.add(end);
+    }
     this.edges++;
   }
 

@@ -123,7 +123,7 @@ function counting(plant: Plant): Draw {
   ];
   plant.attend({ layer, query: [], key: [], moves: [{ read, write: count }] });
   // 0 up to a count of 2, 2 at a count of 3; an answer's bias is 1.
-  plant.neuron({ layer: plant.rng.int(layer, LAYERS - 1), read: [[count, 2]], bias: -4, write: to });
+  plant.neuron({ layer: plant.rng.int(layer, LAYERS - 1), read: [[count, 2]], bias: -4, write: [[to, 1]] });
   return (rng) => {
     const closings = rng.int(0, 3);
     const [more, less] = [rng.int(3, 4), rng.int(1, 2)];
@@ -184,7 +184,7 @@ function logic(plant: Plant, gate: "and" | "xor"): Draw {
             [atB, 1],
           ],
         ];
-  for (const read of neurons) plant.neuron({ layer: mlp, read, write: to });
+  for (const read of neurons) plant.neuron({ layer: mlp, read, write: [[to, 1]] });
   return (rng) => {
     const on =
       gate === "and"

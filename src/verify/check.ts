@@ -44,6 +44,14 @@ export function worst(...verdicts: readonly Verdict[]): Verdict {
   return verdicts.reduce((a, b) => (order.indexOf(b) > order.indexOf(a) ? b : a), "not applicable");
 }
 
+/** How far `at` is on the way from `empty` to `full`, larger being better; null where `full` is no better than `empty`. */
+export function faithfulness(at: number, empty: number, full: number): number | null {
+  return full - empty > LEAST_WAY ? (at - empty) / (full - empty) : null;
+}
+
+/** Less than this is rounding. */
+const LEAST_WAY = 1e-6;
+
 export function nats(x: number): string {
   return x.toFixed(x !== 0 && Math.abs(x) < 0.01 ? 4 : 3);
 }

@@ -1,7 +1,7 @@
 /** How fast does performance grow with the size of the circuit? */
 import { attributionOrders } from "../../prune/attribution.ts";
 import { without } from "../../prune/kept.ts";
-import { above, below, type Check, share, worst } from "../check.ts";
+import { above, below, type Check, faithfulness, share, worst } from "../check.ts";
 import type { Lab } from "../lab.ts";
 
 /** Shares of the model's edges, as MIB has them. */
@@ -19,21 +19,25 @@ export const curve: Check = {
     `over k = ${SHARES.join(", ")}.`,
   threshold:
     `Passes with CPR at least ${CPR[0]} and CMD at most ${CMD[0]}; weak down to ${CPR[1]} and up to ${CMD[1]}. A curve that dips has ` +
-    "nodes that only work as long as others are ablated.",
+    "nodes that only work as long as others are ablated. Not applicable where M is no better than with every node ablated.",
   source: "Mueller et al. 2025 (MIB), CPR and CMD over edges; they take logit differences, here it is the task loss",
   praise: "its curve is full",
   searches: false,
   async run(lab) {
-    const order = await ranked(lab);
     const { wiring } = lab.subject;
-    const empty = lab.without(order, lab.few).loss;
+    const empty = lab.without([...lab.nodes, ...lab.outside], lab.few).loss;
     const full = lab.without([], lab.few).loss;
+    if (faithfulness(-full, -empty, -full) === null) {
+      const reason = "the model is no better than with every node ablated";
+      return { verdict: "not applicable", brief: reason, reason, figures: [] };
+    }
+    const order = await ranked(lab);
     const points = [{ x: 0, y: 0 }];
     for (const [i, part] of SHARES.entries()) {
       await lab.breathe(i, SHARES.length);
       const kept = firstWithEdges(order, part * wiring.sources.length, (mask) => wiring.countEdges(mask));
       const { loss } = lab.score(kept, lab.few);
-      points.push({ x: part, y: (empty - loss) / (empty - full) });
+      points.push({ x: part, y: faithfulness(-loss, -empty, -full)! });
     }
     const area = (of: (y: number) => number): number =>
       points.slice(1).reduce((sum, { x, y }, i) => sum + ((x - points[i]!.x) * (of(y) + of(points[i]!.y))) / 2, 0);

@@ -15,7 +15,8 @@ export const minimality: Check = {
   threshold:
     "A node or edge is spare when the loss without it is surely within the target: two standard errors below it. For a circuit that was " +
     "searched for as a faithful one, the loss is that of the condition it meets least, as the search had it. Passes when none " +
-    "is spare; weak when only edges are, which the search removes on request (--prune-edges); fails when a node is.",
+    "is spare; weak when only edges are, which the search removes on request (--prune-edges); fails when a node is; not applicable " +
+    "when none is because the circuit itself misses the target.",
   source: "Wang et al. 2022, section 4 (minimality); the search's own rule for held-out pairs",
   praise: "minimal",
   searches: false,
@@ -47,10 +48,13 @@ export const minimality: Check = {
     const spareNodes = nodes.filter(({ spare }) => spare).length;
     const spareEdges = edges.filter(({ spare }) => spare).length;
     const least = nodes.at(-1);
+    // Of a circuit that misses the target nothing is spare, as a rule, and that says nothing.
+    const missed = base > target;
     return {
-      verdict: spareNodes > 0 ? "fail" : spareEdges > 0 ? "weak" : "pass",
-      brief: `${spareNodes} nodes and ${spareEdges} edges to spare`,
+      verdict: spareNodes > 0 ? "fail" : spareEdges > 0 ? "weak" : missed ? "not applicable" : "pass",
+      brief: missed ? "the circuit misses the target" : `${spareNodes} nodes and ${spareEdges} edges to spare`,
       reason:
+        (missed ? `the circuit misses the target, with task loss ${nats(base)}; ` : "") +
         `${spareNodes} of ${nodes.length} nodes and ${spareEdges} of ${edges.length} edges are spare` +
         (least ? `; the node that matters least is worth ${nats(least.rise)} nats` : ""),
       figures: [

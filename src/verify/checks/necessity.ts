@@ -17,7 +17,7 @@ export const necessity: Check = {
   threshold:
     `Passes when the loss without the circuit is at least ${PASS} ln 2 (nearly chance) while without random nodes it rises by less ` +
     `than ${RANDOM_PASS}; weak from ${WEAK} ln 2, or when random nodes cost up to ${RANDOM_WEAK}. A model that still does the ` +
-    "task has another way to do it.",
+    `task has another way to do it; one whose own loss is ${WEAK} ln 2 or more has nothing to lose, and the check fails.`,
   source: "Gao et al. 2025, section 3.1 and appendix E (inverse pruning)",
   praise: "necessary",
   searches: false,
@@ -31,14 +31,19 @@ export const necessity: Check = {
     const base = lab.without([], lab.few).loss;
     const rise = mean(losses) - base;
     const chance = without.loss / Math.LN2;
+    // Without anything to lose, a model fails without any nodes.
+    const fails = lab.full.loss >= WEAK * Math.LN2;
     const verdict = worst(
+      fails ? "fail" : "pass",
       chance >= PASS ? "pass" : chance >= WEAK ? "weak" : "fail",
       rise < RANDOM_PASS ? "pass" : rise < RANDOM_WEAK ? "weak" : "fail",
     );
     return {
       verdict,
-      brief: `loss ${nats(without.loss)} without it`,
-      reason: `without it task loss ${nats(without.loss)} (chance ${nats(Math.LN2)}); without as many random nodes ${nats(base + rise)}`,
+      brief: fails ? "the model fails anyway" : `loss ${nats(without.loss)} without it`,
+      reason:
+        `without it task loss ${nats(without.loss)} (chance ${nats(Math.LN2)}, with it ${nats(lab.full.loss)}); ` +
+        `without as many random nodes ${nats(base + rise)}`,
       figures: [
         lab.loss("task loss without the circuit", without),
         { name: "the same, as a share of ln 2", value: chance },

@@ -40,7 +40,7 @@ export const nonsenseControl: Check = {
         : `${name} labels: ${nodes} nodes, ${edges} edges, ${(edges / real.edges).toFixed(1)} times the real circuit's`;
     return {
       verdict,
-      brief: `${least.toFixed(1)} times the edges`,
+      brief: ratios.length === 0 ? "never reached" : `${least.toFixed(1)} times the edges`,
       reason: results.map(told).join("; "),
       figures: results.flatMap(({ name, nodes, edges }) => [
         { name: `nodes, ${name} labels`, value: nodes },

@@ -34,7 +34,7 @@ export const randomWeightsControl: Check = {
     const ratio = best && best.edges / Math.max(1, lab.edges.length);
     return {
       verdict: ratio === undefined || ratio >= PASS ? "pass" : ratio >= WEAK ? "weak" : "fail",
-      brief: `${ratio?.toFixed(1)} times the edges`,
+      brief: ratio === undefined ? "never reached" : `${ratio.toFixed(1)} times the edges`,
       reason: best
         ? `a random model has a circuit of ${best.nodes} nodes and ${best.edges} edges, ${ratio!.toFixed(1)} times the real one's`
         : "never reached in a random model",

@@ -1,6 +1,6 @@
 /** Does the circuit do the task with everything else ablated? */
 import { mean } from "../../util/statistics.ts";
-import { type Check, nats, share } from "../check.ts";
+import { type Check, faithfulness, nats, share } from "../check.ts";
 import { pairAccuracy } from "../lab.ts";
 
 export const sufficiency: Check = {
@@ -20,14 +20,13 @@ export const sufficiency: Check = {
     const { circuit, full, empty } = lab;
     const { target } = lab.subject;
     const loss = lab.loss("task loss of the circuit", circuit);
-    const faithfulness = (m: (score: typeof circuit) => number): number =>
-      (m(circuit) - m(empty)) / (m(full) - m(empty));
-    const byLoss = faithfulness((score) => -score.loss);
+    const by = (m: (score: typeof circuit) => number): number | null => faithfulness(m(circuit), m(empty), m(full));
+    const byLoss = by((score) => -score.loss);
     const verdict = circuit.loss <= target ? "pass" : loss.low! <= target ? "weak" : "fail";
     return {
       verdict,
       brief: `loss ${nats(circuit.loss)}`,
-      reason: `task loss ${nats(circuit.loss)}, target ${target}; full model ${nats(full.loss)}; faithfulness ${share(byLoss)}`,
+      reason: `task loss ${nats(circuit.loss)}, target ${target}; full model ${nats(full.loss)}; ${told(byLoss)}`,
       figures: [
         loss,
         lab.loss("task loss of the full model", full),
@@ -35,8 +34,12 @@ export const sufficiency: Check = {
         { name: "pair accuracy of the circuit", value: pairAccuracy(circuit) },
         { name: "pair accuracy of the full model", value: pairAccuracy(full) },
         { name: "faithfulness, by task loss", value: byLoss },
-        { name: "faithfulness, by logit difference", value: faithfulness((score) => mean(score.margins)) },
+        { name: "faithfulness, by logit difference", value: by((score) => mean(score.margins)) },
       ],
     };
   },
 };
+
+function told(byLoss: number | null): string {
+  return byLoss === null ? "the model is no better than with every node ablated" : `faithfulness ${share(byLoss)}`;
+}

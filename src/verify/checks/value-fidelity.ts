@@ -19,7 +19,7 @@ export const valueFidelity: Check = {
     "circuit: the Jensen-Shannon divergence between its attention at the answer token in the circuit and in the model, by ln 2.",
   threshold:
     `Passes with a mean over nodes of at most ${FVU[0]} and a mean over heads of at most ${JS[0]}; weak up to ${FVU[1]} and ${JS[1]}. At 1 a ` +
-    "node's values say nothing of those it has in the model.",
+    "node's values say nothing of those it has in the model; no node counts as more, and one that varies in the circuit alone as 1.",
   source: "Drori 2026 (nodes and attention patterns change when weight-sparse models are pruned)",
   praise: "faithful in its values",
   searches: false,
@@ -34,8 +34,7 @@ export const valueFidelity: Check = {
         figures: [],
       };
     const patterns = headDivergences(lab);
-    // A node that never varies in the model has no variance to explain.
-    const fvu = unexplained.flatMap(({ value }) => (Number.isFinite(value) ? [Math.min(value, CAP)] : []));
+    const fvu = unexplained.map(({ value }) => Math.min(value, CAP));
     const average = mean(fvu);
     const js = patterns.length > 0 ? mean(patterns.map(({ value }) => value)) : null;
     return {
@@ -54,11 +53,7 @@ export const valueFidelity: Check = {
         {
           title: "Nodes",
           columns: ["node", "variance unexplained", "variance in the model"],
-          rows: unexplained.map(({ node, value, variance }) => [
-            lab.nameOf(node),
-            Number.isFinite(value) ? value : null,
-            variance,
-          ]),
+          rows: unexplained.map(({ node, value, variance }) => [lab.nameOf(node), value, variance]),
         },
         {
           title: "Attention of heads at the answer token",
@@ -72,6 +67,8 @@ export const valueFidelity: Check = {
 
 /** A node is no worse than this: the mean over nodes would else be that of one whose variance is tiny. */
 const CAP = 1;
+/** Mean squares of float32 rounding, by that of the values or, where they are small, by 1. */
+const ROUNDING = 1e-12;
 
 function nodeErrors(lab: Lab): { node: number; value: number; variance: number }[] {
   const sums = new Map(lab.nodes.map((n) => [n, { count: 0, sum: 0, squares: 0, error: 0 }]));
@@ -94,8 +91,9 @@ function nodeErrors(lab: Lab): { node: number; value: number; variance: number }
   return [...sums].map(([node, { count, sum, squares, error }]) => {
     const variance = Math.max(0, squares / count - (sum / count) ** 2);
     const mse = error / count;
-    // Float rounding alone is no difference.
-    const value = variance > 1e-12 ? mse / variance : mse > 1e-12 ? Number.NaN : 0;
+    const rounding = ROUNDING * (1 + squares / count);
+    // A node that never varies in the model, but does or is another in the circuit, is wholly unexplained.
+    const value = variance > rounding ? mse / variance : mse > rounding ? CAP : 0;
     return { node, value, variance };
   });
 }

@@ -15,7 +15,8 @@ export const weightNecessity: Check = {
     "random edges of the same matrices, and for the edges outside the circuit that come nearest to its own in magnitude.",
   threshold:
     `Passes when the loss without the edges is at least ${PASS} ln 2 while without random ones and without those of like ` +
-    `magnitude it rises by less than ${RANDOM_PASS}; weak from ${WEAK} ln 2, or when the others cost up to ${RANDOM_WEAK}.`,
+    `magnitude it rises by less than ${RANDOM_PASS}; weak from ${WEAK} ln 2, or when the others cost up to ${RANDOM_WEAK}. Fails when ` +
+    `the model's own loss is ${WEAK} ln 2 or more.`,
   source: "Gao et al. 2025, section 3.1, for edges",
   praise: "its edges are necessary",
   searches: false,
@@ -43,15 +44,18 @@ export const weightNecessity: Check = {
     const random = mean(losses) - base;
     const chance = own.loss / Math.LN2;
     const rise = Math.max(random, alike);
+    // Without anything to lose, a model fails without any edges.
+    const fails = base >= WEAK * Math.LN2;
     const verdict = worst(
+      fails ? "fail" : "pass",
       chance >= PASS ? "pass" : chance >= WEAK ? "weak" : "fail",
       rise < RANDOM_PASS ? "pass" : rise < RANDOM_WEAK ? "weak" : "fail",
     );
     return {
       verdict,
-      brief: `loss ${nats(own.loss)} without its edges`,
+      brief: fails ? "the model fails anyway" : `loss ${nats(own.loss)} without its edges`,
       reason:
-        `without its edges task loss ${nats(own.loss)} (chance ${nats(Math.LN2)}); without as many random ones ` +
+        `without its edges task loss ${nats(own.loss)} (chance ${nats(Math.LN2)}, with them ${nats(base)}); without as many random ones ` +
         `${nats(base + random)}, without others of like magnitude ${nats(base + alike)}`,
       figures: [
         lab.loss("task loss without the circuit's edges", own),

@@ -1,0 +1,61 @@
+/** What checks find together: which are run, the summary, and what is kept of it. */
+import { expect, it } from "vitest";
+import { CHECKS, reportSchema, verificationSchema } from "../../src/circuits/verification.ts";
+import { ALL_CHECKS, inShort, verify } from "../../src/verify/verify.ts";
+import { fastest } from "../support/engines.ts";
+import { FAULTS } from "./faults.ts";
+import { IDENTITY } from "./subject.ts";
+
+const engine = fastest.open();
+const subject = await FAULTS.find(({ name }) => name === "two meanings")!.make(engine);
+const report = await verify(subject, IDENTITY, { form: "short", seed: 0 });
+
+it("runs the checks of its form, in order, and only those that are asked for", async () => {
+  expect(report.checks.map(({ name }) => name)).toEqual(CHECKS.filter((name) => !ALL_CHECKS[name].searches));
+  const told: [string, number, number][] = [];
+  const few = await verify(subject, IDENTITY, {
+    form: "thorough",
+    seed: 0,
+    only: ["interchange", "sufficiency"],
+    progress: (...progress) => told.push(progress),
+  });
+  expect(few.checks.map(({ name }) => name)).toEqual(["sufficiency", "interchange"]);
+  expect(told.every(([, done, of]) => done >= 0 && done <= of && of === 2)).toBe(true);
+  expect(new Set(told.map(([name]) => name))).toEqual(new Set(["sufficiency", "interchange"]));
+});
+
+it("names in the summary every check that failed or is weak, every one that passed and every one that was not run", () => {
+  const { summary, checks } = report;
+  const parts = summary.split("; ");
+  const part = (start: string): string => parts.find((text) => text.startsWith(start)) ?? "";
+  for (const { name, verdict } of checks) {
+    if (verdict === "pass") expect(parts[0]).toContain(ALL_CHECKS[name].praise);
+    else expect(parts[0]).not.toContain(ALL_CHECKS[name].praise);
+    expect(part("fails ").includes(`${name} (`), name).toBe(verdict === "fail");
+    expect(part("weak in ").includes(`${name} (`), name).toBe(verdict === "weak");
+  }
+  expect([part("fails "), part("weak in ")]).not.toContain("");
+  const searching = CHECKS.filter((name) => ALL_CHECKS[name].searches);
+  expect(part("not run: ")).toBe(`not run: ${searching.join(", ")}`);
+});
+
+it("says so when nothing passed", async () => {
+  const { summary } = await verify(subject, IDENTITY, { form: "short", seed: 0, only: ["monosemanticity"] });
+  expect(summary).toMatch(/^passes nothing; fails monosemanticity \(.+\); not run: sufficiency, /);
+});
+
+it("is of its schema, the same for the same seed, and shorter in circuit.json", async () => {
+  expect(reportSchema.parse(JSON.parse(JSON.stringify(report)))).toEqual(report);
+  const only = ["necessity", "interchange", "relaxation"] as const;
+  const again = await verify(subject, IDENTITY, { form: "short", seed: 0, only: [...only] });
+  expect(again.checks).toEqual(report.checks.filter(({ name }) => only.some((n) => n === name)));
+  const short = inShort(report);
+  expect(verificationSchema.parse(short)).toEqual(short);
+  expect(short.checks.map(({ verdict }) => verdict)).toEqual(report.checks.map(({ verdict }) => verdict));
+});
+
+it("ends with the signal's reason", async () => {
+  const reason = new Error("enough");
+  const ended = verify(subject, IDENTITY, { form: "short", seed: 0, signal: AbortSignal.abort(reason) });
+  await expect(ended).rejects.toBe(reason);
+});
