@@ -26,5 +26,5 @@ step("npm run build", "npm", ["run", "build", "--silent"]);
 step("sparse train --task quotes", ...tool("sparse", "train", "--task", "quotes", "--out", run, "--force"));
 step("circuit extract runs/quotes", ...tool("circuit", "extract", run));
 step("circuit show runs/quotes", ...tool("circuit", "show", run));
-step("circuit export runs/quotes", ...tool("circuit", "export", run, "--format", "svg,dot,gexf,json,csv"));
+step("circuit export runs/quotes", ...tool("circuit", "export", run, "--format", "all"));
 console.log(`\nDone in ${Math.round((Date.now() - started) / 1000)} s.`);
