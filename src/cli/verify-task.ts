@@ -7,10 +7,13 @@ import { restoreCircuit } from "../circuits/restore.ts";
 import type { Circuit } from "../circuits/schema.ts";
 import { type CheckName, type Report, reportSchema } from "../circuits/verification.ts";
 import { Wiring } from "../circuits/wiring.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { Model } from "../model/model.ts";
 import type { Ablation } from "../prune/ablation.ts";
+import { supports } from "../prune/evaluator.ts";
 import type { Pairs } from "../prune/extract.ts";
 import { measureAblation, type TokenBatch } from "../prune/means.ts";
+import { inputError } from "../util/errors.ts";
 import { pathExists, readText, writeFileAtomic } from "../util/files.ts";
 import { formatJson } from "../util/json.ts";
 import type { Subject } from "../verify/subject.ts";
@@ -44,6 +47,8 @@ export interface Verified {
 /** Writes report.json and report.html, and circuit.json with the short of it. Throws the signal's reason when it ends the checks. */
 export async function verifyTask(job: VerifyJob): Promise<Verified> {
   const { circuit, folder, form, seed, only, signal, out } = job;
+  const why = unverifiable(job.source.stored.config);
+  if (why !== undefined) throw inputError("verify-unsupported", why, "Extract without checks: --no-verify.");
   const subject = subjectOf(job);
   const started = performance.now();
   const files = {
@@ -71,6 +76,12 @@ export async function verifyTask(job: VerifyJob): Promise<Verified> {
   writeFileAtomic(files.page, await reportPage(report));
   writeFileAtomic(files.circuit, serializeCircuit(verified));
   return { report, circuit: verified, files };
+}
+
+/** Why the circuits of a model cannot be verified, if they cannot. */
+export function unverifiable(config: ModelConfig): string | undefined {
+  if (supports(config)) return undefined;
+  return "the checks do not compute models with AbsTopK or ReLU on the residual stream";
 }
 
 /** What was found before; undefined where it cannot be read any more. */

@@ -25,7 +25,7 @@ import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { prepareText } from "../trained-run.ts";
 import { printVerification } from "../verification-report.ts";
-import { type VerifyJob, verifyTask } from "../verify-task.ts";
+import { unverifiable, type VerifyJob, verifyTask } from "../verify-task.ts";
 
 interface ExtractFlags extends EngineFlags {
   readonly task?: string;
@@ -204,6 +204,11 @@ async function verifyOutcome(outcome: Outcome, { flags, ...job }: Verification):
   const { out, signal } = job;
   const unfinished = signal.aborted || seeds.some(({ stopped }) => stopped);
   if (!flags.verify || !circuit || !file || unfinished) return outcome;
+  const why = unverifiable(job.source.stored.config);
+  if (why !== undefined) {
+    out.notice(`the circuit of ${outcome.task} is not verified: ${why}`);
+    return outcome;
+  }
   try {
     const verified = await verifyTask({ ...job, circuit, form: "short", seed: flags.seed, peers: [] });
     printVerification(verified.report, out);
