@@ -1,4 +1,5 @@
 /** A circuit as monospace text for a terminal: what it is, its nodes with what each reads and writes, its edges. */
+import { wrapWords } from "../util/text.ts";
 import { editText } from "./edit.ts";
 import { scaleMark, shortName } from "./graph.ts";
 import { reportedLoss } from "./layout/frame.ts";
@@ -6,6 +7,8 @@ import { cellWidth, formatWeight, oneLine, padCells, truncate, visibleToken } fr
 import type { Circuit, CircuitNode } from "./schema.ts";
 
 const NARROWEST = 40;
+/** Of what the header says, after what it is called. */
+const INDENT = 11;
 /** Most lines that a node takes. */
 const MOST_LINES = 5;
 
@@ -15,13 +18,13 @@ const MOST_LINES = 5;
  */
 export function circuitTable(circuit: Circuit, options: { width?: number } = {}): string[] {
   const width = Math.max(NARROWEST, options.width ?? 100);
-  const lines = [...header(circuit), ""];
+  const lines = [...header(circuit, width), ""];
   if (circuit.nodes.length === 0) lines.push("The circuit is empty: no node is kept.");
   else lines.push(...nodeLines(circuit, width), "", ...edgeLines(circuit, width));
   return lines.map((line) => truncate(line, width).trimEnd());
 }
 
-function header(circuit: Circuit): string[] {
+function header(circuit: Circuit, width: number): string[] {
   const { task, counts, target, model } = circuit;
   const reached = reportedLoss(circuit.taskLoss);
   const full = reportedLoss(circuit.fullTaskLoss);
@@ -33,6 +36,9 @@ function header(circuit: Circuit): string[] {
     `circuit    ${counts.nodes} nodes, ${counts.edges} edges`,
     `task loss  ${loss}${full === undefined ? "" : `; full model ${full.value.toFixed(4)}`}; target ${Number(target.toPrecision(4))}`,
   ];
+  const { verification } = circuit;
+  const summary = verification ? oneLine(verification.summary) : "not since it was last changed: circuit verify";
+  lines.push(...wrapWords(summary, width - INDENT).map((line, n) => (n === 0 ? "verified" : "").padEnd(INDENT) + line));
   if (dropped > 0) {
     lines.push(
       `dropped    ${dropped} nodes and ${counts.edgesBeforeDropping - counts.edges} edges without a path from input to output`,

@@ -10,7 +10,9 @@ import { scaling } from "../prune/evaluator.ts";
 import type { Extractor, PairSplit, Pairs, SplitScore } from "../prune/extract.ts";
 import { indices } from "../prune/kept.ts";
 import type { TokenBatch } from "../prune/means.ts";
+import { inputError } from "../util/errors.ts";
 import type { ExtractSource } from "./extract-source.ts";
+import { nats } from "./render.ts";
 
 /** Tokens listed for a node. */
 const DRIVERS = 3;
@@ -93,6 +95,22 @@ export function measuredFields(
 
 export function bySplit<T>(scores: MeasuredCircuit["scores"], pick: (s: SplitScore) => T): Record<PairSplit, T> {
   return { train: pick(scores.train), val: pick(scores.val), test: pick(scores.test) };
+}
+
+/** How far a loss may be from the stored one: engines round differently, and far less than this. */
+const CLOSE = 1e-3;
+
+/** Refuses, as `circuit-scores`, a circuit that does not score as its file says. */
+export function checkLosses(stored: Circuit["taskLoss"], found: Partial<Circuit["taskLoss"]>): void {
+  for (const split of ["train", "val", "test"] as const) {
+    const [expected, actual] = [stored[split], found[split] ?? null];
+    if (expected === null || actual === null || Math.abs(expected - actual) <= CLOSE) continue;
+    throw inputError(
+      "circuit-scores",
+      `the circuit's task loss on ${split} pairs is ${nats(actual)}, but its file says ${nats(expected)}`,
+      "It was extracted with other pairs or text, or by another version: extract it again.",
+    );
+  }
 }
 
 /** Tokens in which the two prompts of pairs differ. */

@@ -5,7 +5,7 @@ import { serializeCircuit } from "../circuits/file.ts";
 import { reportPage } from "../circuits/report-page.ts";
 import { restoreCircuit } from "../circuits/restore.ts";
 import type { Circuit } from "../circuits/schema.ts";
-import { type CheckName, type Report, reportSchema } from "../circuits/verification.ts";
+import { type CheckName, type Report, type ReportCheck, reportSchema } from "../circuits/verification.ts";
 import { Wiring } from "../circuits/wiring.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { Model } from "../model/model.ts";
@@ -14,11 +14,13 @@ import { supports } from "../prune/evaluator.ts";
 import type { Pairs } from "../prune/extract.ts";
 import { measureAblation, type TokenBatch } from "../prune/means.ts";
 import { inputError } from "../util/errors.ts";
-import { pathExists, readText, writeFileAtomic } from "../util/files.ts";
+import { ensureWritableDir, pathExists, readText, writeFileAtomic } from "../util/files.ts";
 import { formatJson } from "../util/json.ts";
+import { Pruned } from "../verify/pruned.ts";
 import type { Subject } from "../verify/subject.ts";
 import { inShort, verify } from "../verify/verify.ts";
 import type { ExtractableTask, ExtractSource } from "./extract-source.ts";
+import { checkLosses } from "./measure-circuit.ts";
 import type { Output } from "./output.ts";
 
 export interface VerifyJob {
@@ -49,7 +51,11 @@ export async function verifyTask(job: VerifyJob): Promise<Verified> {
   const { circuit, folder, form, seed, only, signal, out } = job;
   const why = unverifiable(job.source.stored.config);
   if (why !== undefined) throw inputError("verify-unsupported", why, "Extract without checks: --no-verify.");
+  ensureWritableDir(folder);
   const subject = subjectOf(job);
+  const { test } = subject.pairs(subject.seed);
+  const scored = new Pruned(subject.stored, subject.circuit, subject.ablation, test).score();
+  checkLosses(circuit.taskLoss, { test: scored.loss });
   const started = performance.now();
   const files = {
     circuit: path.join(folder, "circuit.json"),
@@ -57,13 +63,12 @@ export async function verifyTask(job: VerifyJob): Promise<Verified> {
     page: path.join(folder, "report.html"),
   };
   const identity = identityOf(circuit);
-  const before = only && circuit.verification ? storedReport(files.report) : undefined;
-  const same = isDeepStrictEqual([before?.circuit, before?.form, before?.seed], [identity, form, seed]);
+  const earlier = only && circuit.verification ? earlierChecks(job, files.report, identity) : undefined;
   const report = await verify(subject, identity, {
     form,
     seed,
     only,
-    earlier: same ? before?.checks : undefined,
+    earlier,
     signal,
     progress: (check, done, of) => {
       const left =
@@ -72,8 +77,8 @@ export async function verifyTask(job: VerifyJob): Promise<Verified> {
     },
   });
   const verified: Circuit = { ...circuit, verification: inShort(report) };
-  writeFileAtomic(files.report, formatJson(report));
   writeFileAtomic(files.page, await reportPage(report));
+  writeFileAtomic(files.report, formatJson(report));
   writeFileAtomic(files.circuit, serializeCircuit(verified));
   return { report, circuit: verified, files };
 }
@@ -84,7 +89,37 @@ export function unverifiable(config: ModelConfig): string | undefined {
   return "the checks do not compute models with AbsTopK or ReLU on the residual stream";
 }
 
-/** What was found before; undefined where it cannot be read any more. */
+/**
+ * What was found before, for the checks that are not run again. Refused where some of it would be lost: what is stored is of another
+ * form or seed, or report.json does not say what circuit.json says.
+ */
+function earlierChecks(
+  { circuit, form, seed, only }: VerifyJob,
+  file: string,
+  identity: Report["circuit"],
+): ReportCheck[] {
+  const stored = circuit.verification!;
+  const others = stored.checks.filter(({ name }) => !only!.includes(name));
+  if (others.length === 0) return [];
+  if (stored.form !== form || stored.seed !== seed) {
+    const flags = `${stored.form === "thorough" ? " --thorough" : ""}${stored.seed === 0 ? "" : ` --seed ${stored.seed}`}`;
+    throw inputError(
+      "verify-mixed",
+      `${circuit.task.name}: the other checks are of the ${stored.form} form with seed ${stored.seed}, and would be lost`,
+      flags === "" ? "Leave out --thorough and --seed, or run all checks." : `Add${flags}, or run all checks.`,
+    );
+  }
+  const report = storedReport(file);
+  const same = report && isDeepStrictEqual(inShort(report), stored) && isDeepStrictEqual(report.circuit, identity);
+  if (same) return report.checks;
+  throw inputError(
+    "report-damaged",
+    `${file} is missing, damaged or of another circuit: what the other checks found would be lost`,
+    "Run all checks: leave out --checks.",
+  );
+}
+
+/** Undefined where it cannot be read any more. */
 function storedReport(file: string): Report | undefined {
   if (!pathExists(file)) return undefined;
   try {

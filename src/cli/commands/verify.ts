@@ -78,12 +78,13 @@ async function run(dir: string, flags: VerifyFlags, out: Output, signal: AbortSi
       const { seed, checks: only } = flags;
       const job = { source, task, circuit, folder, model, text, form, seed, only, peers, out, signal } as const;
       const { report, files } = await verifyTask(job).catch((error: unknown) => {
-        throw signal.aborted ? interruptError("interrupted: nothing was written") : error;
+        throw signal.aborted ? interruptError("interrupted: what was finished before is kept") : error;
       });
       out.event({ event: "verification", ...report, files });
       printVerification(report, out);
       out.line(`written ${files.report} and ${files.page}`);
-      if (report.checks.some(({ verdict }) => verdict === "fail")) failed.push(task.name);
+      const fails = report.checks.filter(({ name, verdict }) => verdict === "fail" && (only?.includes(name) ?? true));
+      if (fails.length > 0) failed.push(`${task.name} (${fails.map(({ name }) => name).join(", ")})`);
     }
   } finally {
     engine.dispose();
@@ -97,7 +98,7 @@ async function run(dir: string, flags: VerifyFlags, out: Output, signal: AbortSi
 
 function failure(failed: readonly string[]): SparseError | undefined {
   if (failed.length === 0) return undefined;
-  return goalError("verification-failed", `checks failed of ${failed.join(", ")}`, "The reports say which and why.");
+  return goalError("verification-failed", `checks failed of ${failed.join(", ")}`, "The reports say why.");
 }
 
 /** The size of another run's circuit. */
@@ -114,7 +115,7 @@ function peerOf(place: string, task: string): Subject["peers"] {
 /** Names of checks with commas between; hyphens may stand for spaces. */
 function checkNames(typed: string): readonly CheckName[] {
   return typed.split(",").map((part) => {
-    const name = part.trim().replaceAll("-", " ");
+    const name = part.trim().toLowerCase().replaceAll("-", " ");
     const known = CHECKS.find((check) => check === name);
     if (known) return known;
     throw inputError(

@@ -8,7 +8,7 @@ import type { Lab } from "../lab.ts";
 
 const AGREE = [0.98, 0.9] as const;
 /** Of the prompts that the model gets wrong, the share on which the circuit must be wrong too. */
-const ERRORS = [0.5, 0.25] as const;
+const ERRORS = [0.8, 0.65] as const;
 /** Fewer wrong answers than this say nothing. */
 const FEWEST = 10;
 
@@ -21,7 +21,8 @@ export const agreement: Check = {
     "correlation of their logit differences, and how often C is wrong where M is, and where M is right.",
   threshold:
     `Passes with agreement of at least ${share(AGREE[0])} on the two answers and C wrong on at least ${share(ERRORS[0])} of the prompts ` +
-    `that M gets wrong; weak down to ${share(AGREE[1])} and ${share(ERRORS[1])}. With fewer than ${FEWEST} errors of M the second part is left out.`,
+    `that M gets wrong, where one that guesses is on half of them; weak down to ${share(AGREE[1])} and ${share(ERRORS[1])}. With fewer than ` +
+    `${FEWEST} errors of M the second part is left out.`,
   source: "Gao et al. 2025, section 3 (failures of the model that the circuit predicts)",
   praise: "agrees with the model",
   searches: false,

@@ -8,6 +8,7 @@ import type { Lab } from "../lab.ts";
 const SHARES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 const STEPS = 5;
 const CPR = [0.9, 0.7] as const;
+const LOWEST = [0.7, 0.4] as const;
 const CMD = [0.1, 0.3] as const;
 
 export const curve: Check = {
@@ -18,8 +19,9 @@ export const curve: Check = {
     `out, then all others by integrated gradients of ${STEPS} steps. CPR is the area under f, CMD that between f and 1, by trapezoids ` +
     `over k = ${SHARES.join(", ")}.`,
   threshold:
-    `Passes with CPR at least ${CPR[0]} and CMD at most ${CMD[0]}; weak down to ${CPR[1]} and up to ${CMD[1]}. A curve that dips has ` +
-    "nodes that only work as long as others are ablated. Not applicable where M is no better than with every node ablated.",
+    `Passes with CPR at least ${CPR[0]}, CMD at most ${CMD[0]}, and faithfulness never below ${LOWEST[0]} once all of the circuit is there; weak ` +
+    `down to ${CPR[1]}, up to ${CMD[1]}, and down to ${LOWEST[1]}. The areas hardly see small circuits; a curve that dips has nodes that only work ` +
+    "as long as others are ablated. A model that is no better than with every node ablated has no curve.",
   source: "Mueller et al. 2025 (MIB), CPR and CMD over edges; they take logit differences, here it is the task loss",
   praise: "its curve is full",
   searches: false,
@@ -43,11 +45,13 @@ export const curve: Check = {
       points.slice(1).reduce((sum, { x, y }, i) => sum + ((x - points[i]!.x) * (of(y) + of(points[i]!.y))) / 2, 0);
     const cpr = area((y) => y);
     const cmd = area((y) => Math.abs(1 - y));
-    const lowest = Math.min(...points.slice(1).map(({ y }) => y));
+    const whole = lab.edges.length / wiring.sources.length;
+    const lowest = Math.min(...points.filter(({ x }) => x >= whole).map(({ y }) => y));
     return {
-      verdict: worst(above(cpr, ...CPR), below(cmd, ...CMD)),
-      brief: `CPR ${cpr.toFixed(2)}, CMD ${cmd.toFixed(2)}`,
-      reason: `CPR ${cpr.toFixed(3)}, CMD ${cmd.toFixed(3)}; lowest faithfulness ${share(lowest)} from ${share(SHARES[0]!)} of the edges on`,
+      verdict: worst(above(cpr, ...CPR), below(cmd, ...CMD), above(lowest, ...LOWEST)),
+      brief:
+        lowest < LOWEST[0] ? `faithfulness down to ${share(lowest)}` : `CPR ${cpr.toFixed(2)}, CMD ${cmd.toFixed(2)}`,
+      reason: `CPR ${cpr.toFixed(3)}, CMD ${cmd.toFixed(3)}; lowest faithfulness of circuits with all of this one ${share(lowest)}`,
       figures: [
         { name: "CPR", value: cpr },
         { name: "CMD", value: cmd },

@@ -40,7 +40,11 @@ export const necessity: Check = {
     );
     return {
       verdict,
-      brief: fails ? "the model fails anyway" : `loss ${nats(without.loss)} without it`,
+      brief: fails
+        ? "the model fails anyway"
+        : chance < PASS
+          ? `loss ${nats(without.loss)} without it`
+          : `random nodes cost ${nats(rise)}`,
       reason:
         `without it task loss ${nats(without.loss)} (chance ${nats(Math.LN2)}, with it ${nats(lab.full.loss)}); ` +
         `without as many random nodes ${nats(base + rise)}`,

@@ -53,7 +53,11 @@ export const weightNecessity: Check = {
     );
     return {
       verdict,
-      brief: fails ? "the model fails anyway" : `loss ${nats(own.loss)} without its edges`,
+      brief: fails
+        ? "the model fails anyway"
+        : chance < PASS
+          ? `loss ${nats(own.loss)} without its edges`
+          : `other edges cost ${nats(rise)}`,
       reason:
         `without its edges task loss ${nats(own.loss)} (chance ${nats(Math.LN2)}, with them ${nats(base)}); without as many random ones ` +
         `${nats(base + random)}, without others of like magnitude ${nats(base + alike)}`,
