@@ -21,6 +21,12 @@ const PAIRS = { short: 256, thorough: 1024 };
 const PLACE_PAIRS = { short: 48, thorough: 192 };
 const FEW_PAIRS = { short: 64, thorough: 128 };
 
+/** For definitions: on how many pairs. */
+const onPairs = ({ short, thorough }: typeof PAIRS): string =>
+  `${short} held-out pairs, or ${thorough} in the thorough form`;
+export const ON_FEW_PAIRS = onPairs(FEW_PAIRS);
+export const ON_PLACES = onPairs(PLACE_PAIRS);
+
 export interface LabOptions {
   readonly form: "short" | "thorough";
   readonly seed: number;

@@ -5,6 +5,7 @@ import { answerLogits, chunks } from "../../prune/pair-scores.ts";
 import { mean, meanInterval, rankCorrelation } from "../../util/statistics.ts";
 import { above, type Check, type Finding, share, worst } from "../check.ts";
 import type { Lab } from "../lab.ts";
+import { ON_PLACES } from "../lab.ts";
 
 const AGREE = [0.98, 0.9] as const;
 /** Of the prompts that the model gets wrong, the share on which the circuit must be wrong too. */
@@ -18,7 +19,8 @@ export const agreement: Check = {
   definition:
     "On the task's prompts: how often the circuit C and the model M prefer the same of the two answers, how often their most likely " +
     "tokens of the whole vocabulary agree, and the mean KL divergence of C from M over it. On other prompts of the task too: rank " +
-    "correlation of their logit differences, and how often C is wrong where M is, and where M is right.",
+    "correlation of their logit differences, and how often C is wrong where M is, and where M is right." +
+    ` Of other prompts ${ON_PLACES}, of each kind.`,
   threshold:
     `Passes with agreement of at least ${share(AGREE[0])} on the two answers and C wrong on at least ${share(ERRORS[0])} of the prompts ` +
     `that M gets wrong, where one that guesses is on half of them; weak down to ${share(AGREE[1])} and ${share(ERRORS[1])}. With fewer than ` +

@@ -2,7 +2,7 @@
 import type { Table } from "../../circuits/verification.ts";
 import { mean } from "../../util/statistics.ts";
 import { below, type Check, share, worst } from "../check.ts";
-import { type Lab, rightProbability } from "../lab.ts";
+import { type Lab, ON_FEW_PAIRS, rightProbability } from "../lab.ts";
 
 /** Differences of probability, mean over random subsets and the worst found. */
 const MEAN = [0.1, 0.2] as const;
@@ -14,7 +14,8 @@ export const completeness: Check = {
   definition:
     "For subsets K of the circuit's nodes: the difference between the circuit without K and the full model without K, in the " +
     "mean probability of the right answer among the two. K is random, or built from the nodes whose gradients differ most between " +
-    "the two, most different first.",
+    "the two, most different first." +
+    ` On ${ON_FEW_PAIRS}.`,
   threshold:
     `Passes when the mean over random K is at most ${MEAN[0]} and the worst K differs by at most ${WORST[0]}; weak up to ${MEAN[1]} and ` +
     `${WORST[1]}. Where the model stays right without K, it has a way around the circuit.`,

@@ -3,6 +3,7 @@ import { attributionOrders } from "../../prune/attribution.ts";
 import { without } from "../../prune/kept.ts";
 import { above, below, type Check, faithfulness, share, worst } from "../check.ts";
 import type { Lab } from "../lab.ts";
+import { ON_FEW_PAIRS } from "../lab.ts";
 
 /** Shares of the model's edges, as MIB has them. */
 const SHARES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
@@ -17,7 +18,8 @@ export const curve: Check = {
   definition:
     "Faithfulness f(k) by task loss of circuits with a share k of the model's edges: the circuit's nodes by their effect when left " +
     `out, then all others by integrated gradients of ${STEPS} steps. CPR is the area under f, CMD that between f and 1, by trapezoids ` +
-    `over k = ${SHARES.join(", ")}.`,
+    `over k = ${SHARES.join(", ")}.` +
+    ` On ${ON_FEW_PAIRS}.`,
   threshold:
     `Passes with CPR at least ${CPR[0]}, CMD at most ${CMD[0]}, and faithfulness never below ${LOWEST[0]} once all of the circuit is there; weak ` +
     `down to ${CPR[1]}, up to ${CMD[1]}, and down to ${LOWEST[1]}. The areas hardly see small circuits; a curve that dips has nodes that only work ` +

@@ -1,6 +1,6 @@
 /** Does the circuit do what the model does on other prompts of the task? */
 import { type Check, nats } from "../check.ts";
-import { pairAccuracy } from "../lab.ts";
+import { ON_PLACES, pairAccuracy } from "../lab.ts";
 
 /** Loss of the circuit where the model's is within the target: so many targets. */
 const [PASS, WEAK] = [2, 4];
@@ -10,7 +10,8 @@ export const generalisation: Check = {
   question: "Does the circuit do the task's harder prompts that the model does?",
   definition:
     "Task loss of circuit and full model on held-out pairs of every variant of the task and every value of its probes. Only those " +
-    "that the model does (task loss within the target) count.",
+    "that the model does (task loss within the target) count." +
+    ` On ${ON_PLACES}, of each.`,
   threshold:
     `Passes when the circuit's loss is within ${PASS} targets wherever the model's is within one; weak when within ${WEAK}. The circuit was ` +
     "found on the base prompts alone, with its loss just below the target.",

@@ -1,6 +1,7 @@
 /** Does the model fail at the task without the circuit? */
 import { mean } from "../../util/statistics.ts";
 import { type Check, nats, worst } from "../check.ts";
+import { ON_FEW_PAIRS } from "../lab.ts";
 
 const RANDOM = 20;
 /** Shares of chance, ln 2, that the loss without the circuit must reach. */
@@ -13,7 +14,8 @@ export const necessity: Check = {
   question: "Does the full model fail without the circuit?",
   definition:
     `Task loss of the full model with the circuit's nodes ablated and all others left, and with as many random nodes of ` +
-    `the same sites outside the circuit ablated (mean of ${RANDOM} draws).`,
+    `the same sites outside the circuit ablated (mean of ${RANDOM} draws).` +
+    ` Random nodes on ${ON_FEW_PAIRS}.`,
   threshold:
     `Passes when the loss without the circuit is at least ${PASS} ln 2 (nearly chance) while without random nodes it rises by less ` +
     `than ${RANDOM_PASS}; weak from ${WEAK} ln 2, or when random nodes cost up to ${RANDOM_WEAK}. A model that still does the ` +

@@ -3,6 +3,7 @@ import type { Score } from "../../prune/evaluator.ts";
 import { mean } from "../../util/statistics.ts";
 import { type Check, nats } from "../check.ts";
 import type { Lab } from "../lab.ts";
+import { ON_FEW_PAIRS } from "../lab.ts";
 
 const FRACTIONS = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95];
 /** Of the nodes outside, those that the worst case may bring back. */
@@ -16,7 +17,8 @@ export const relaxation: Check = {
   definition:
     "Random fractions of the ablated nodes are left as they are: the mean task loss over draws at each fraction. And the worst case: " +
     "for these pairs together, the fraction of the ablated nodes whose return raises the loss most by its gradient, chosen again " +
-    `${ROUNDS} times from where the last choice led.`,
+    `${ROUNDS} times from where the last choice led.` +
+    ` On ${ON_FEW_PAIRS}.`,
   threshold:
     "Passes when the mean loss is never above the target, nor the worst case above chance (ln 2); weak when only the worst case is, " +
     "or the mean up to twice the target. A worst case within chance is hard: it may use what the model computes for other tasks.",

@@ -4,6 +4,7 @@ import { mean, median } from "../../util/statistics.ts";
 import { below, type Check, type Finding, worst } from "../check.ts";
 import { fullValues } from "../full-values.ts";
 import type { Lab } from "../lab.ts";
+import { ON_FEW_PAIRS } from "../lab.ts";
 import type { NodeValues, Part } from "../pruned.ts";
 
 /** Fraction of variance unexplained, mean over nodes, and Jensen-Shannon divergence as a share of ln 2, mean over heads. */
@@ -16,7 +17,8 @@ export const valueFidelity: Check = {
   definition:
     "For each node the fraction of variance unexplained: the mean squared difference between its values in the circuit and in the " +
     "full model over all tokens of the prompts, by their variance in the full model. For each head with a value channel in the " +
-    "circuit: the Jensen-Shannon divergence between its attention at the answer token in the circuit and in the model, by ln 2.",
+    "circuit: the Jensen-Shannon divergence between its attention at the answer token in the circuit and in the model, by ln 2." +
+    ` On ${ON_FEW_PAIRS}.`,
   threshold:
     `Passes with a mean over nodes of at most ${FVU[0]} and a mean over heads of at most ${JS[0]}; weak up to ${FVU[1]} and ${JS[1]}. At 1 a ` +
     "node's values say nothing of those it has in the model; no node counts as more, and one that varies in the circuit alone as 1.",

@@ -2,6 +2,7 @@
 import type { Wiring } from "../../circuits/wiring.ts";
 import { mean } from "../../util/statistics.ts";
 import { type Check, nats, worst } from "../check.ts";
+import { ON_FEW_PAIRS } from "../lab.ts";
 
 /** Shares of chance, ln 2, and rises of the loss without random edges, nats: as for nodes. */
 const [PASS, WEAK] = [0.9, 0.5];
@@ -12,7 +13,8 @@ export const weightNecessity: Check = {
   question: "Does the full model fail without the circuit's edges?",
   definition:
     "Task loss of the full model when the circuit's edges carry only what their ablated source would send; the same for as many " +
-    "random edges of the same matrices, and for the edges outside the circuit that come nearest to its own in magnitude.",
+    "random edges of the same matrices, and for the edges outside the circuit that come nearest to its own in magnitude." +
+    ` On ${ON_FEW_PAIRS}.`,
   threshold:
     `Passes when the loss without the edges is at least ${PASS} ln 2 while without random ones and without those of like ` +
     `magnitude it rises by less than ${RANDOM_PASS}; weak from ${WEAK} ln 2, or when the others cost up to ${RANDOM_WEAK}. Fails when ` +
