@@ -31,6 +31,8 @@ export interface ExportFormat {
   readonly doc: string;
   /** Whether it is a picture, in a layout and a palette. */
   readonly figure: boolean;
+  /** Whether it is of a circuit on a prompt. */
+  readonly prompt: "no" | "also" | "only";
   readonly files: (circuit: Circuit, options: FigureOptions) => Promise<ExportFile[]>;
 }
 
@@ -40,14 +42,14 @@ function figure(name: string, suffix: string, doc: string, write: (drawing: Draw
   const files: ExportFormat["files"] = async (circuit, options) => [
     { suffix, content: await write(drawFigure(circuit, options)) },
   ];
-  return { name, doc, figure: true, files };
+  return { name, doc, figure: true, prompt: "also", files };
 }
 
 function single(name: string, doc: string, write: (circuit: Circuit, options: FigureOptions) => string): ExportFormat {
   const files: ExportFormat["files"] = async (circuit, options) => [
     { suffix: `.${name}`, content: write(circuit, options) },
   ];
-  return { name, doc, figure: false, files };
+  return { name, doc, figure: false, prompt: "no", files };
 }
 
 function tables(name: string, ending: string, doc: string, write: (circuit: Circuit) => object): ExportFormat {
@@ -56,7 +58,7 @@ function tables(name: string, ending: string, doc: string, write: (circuit: Circ
       suffix: `.${part}.${ending}`,
       content,
     }));
-  return { name, doc, figure: false, files };
+  return { name, doc, figure: false, prompt: "no", files };
 }
 
 export const EXPORT_FORMATS: readonly ExportFormat[] = [

@@ -66,7 +66,7 @@ export function structureView(circuit: Circuit, palette: Palette): Drawing {
   };
 }
 
-function horizontal(left: number, right: number, y: number, stroke: Stroke): Mark {
+export function horizontal(left: number, right: number, y: number, stroke: Stroke): Mark {
   return {
     type: "line",
     points: [
@@ -103,7 +103,7 @@ function tokenItem(token: TokenItem, { colors }: Palette): Item {
 }
 
 /** Text starts or is centred in its box, which is a little wider than the text. */
-function textItem(item: TextItem, palette: Palette): Item {
+export function textItem(item: TextItem, palette: Palette): Item {
   const { face, color } = TEXT_STYLE[item.role];
   const centred = item.role === "node" || item.role === "token" || item.role === "weight";
   const marks: Mark[] = [

@@ -21,9 +21,16 @@ export interface Columns {
   readonly width: number;
 }
 
-export function placeColumns(circuit: Circuit): Columns {
+export interface ColumnOptions {
+  readonly shapeOf?: (node: CircuitNode) => NodeShape;
+  /** Between the lines of few channels. */
+  readonly apart?: number;
+}
+
+export function placeColumns(circuit: Circuit, options: ColumnOptions = {}): Columns {
+  const { shapeOf = (node) => nodeShape(circuit, node), apart: widest = 72 } = options;
   const { columns, rows, barycentre } = orderCircuit(circuit);
-  const shapes = new Map(circuit.nodes.map((node) => [node.id, nodeShape(circuit, node)]));
+  const shapes = new Map(circuit.nodes.map((node) => [node.id, shapeOf(node)]));
   const rank = new Map(columns.map((c, i) => [c, i]));
 
   // How far the ticks of a channel reach to the right of its line.
@@ -34,7 +41,7 @@ export function placeColumns(circuit: Circuit): Columns {
   }
 
   // Lines far enough apart to tell the edges of neighbouring channels from each other, if there are few.
-  const apart = Math.min(72, Math.max(2 * COLUMN_PAD, 720 / columns.length));
+  const apart = Math.min(widest, Math.max(2 * COLUMN_PAD, 720 / columns.length));
   const gapWidth = Array.from({ length: columns.length + 1 }, (_, g) => {
     const tick = g === 0 ? 0 : tickRight[g - 1]! + COLUMN_PAD;
     return Math.max(tick, g === 0 || g === columns.length ? 0 : apart);

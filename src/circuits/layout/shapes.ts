@@ -38,8 +38,9 @@ export interface NodeShape {
   readonly title: string;
 }
 
-export function nodeShape(circuit: Circuit, node: CircuitNode): NodeShape {
-  return isTick(node) ? tick(circuit, node) : bubble(circuit, node);
+/** @param name inside a circle or box, if it is not the node's own */
+export function nodeShape(circuit: Circuit, node: CircuitNode, name?: string): NodeShape {
+  return isTick(node) ? tick(circuit, node) : bubble(circuit, node, name ?? shownName(circuit, node));
 }
 
 function isTick(node: CircuitNode): boolean {
@@ -78,8 +79,7 @@ function tick(circuit: Circuit, node: CircuitNode): NodeShape {
 }
 
 /** A circle or a rounded box with the name inside, label and driving tokens to its right. */
-function bubble(circuit: Circuit, node: CircuitNode): NodeShape {
-  const name = shownName(circuit, node);
+function bubble(circuit: Circuit, node: CircuitNode, name: string): NodeShape {
   const width = textWidth(name, NODE_SIZE);
   const circle = node.head === undefined;
   const halfWidth = circle ? Math.max(11, width / 2 + 4) : width / 2 + 5;

@@ -1,8 +1,9 @@
 /** `circuit export`: figures, graphs and tables of a circuit, each made from circuit.json alone. */
 import * as path from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import {
   EXPORT_FORMATS,
+  type ExportFormat,
   exportCircuit,
   exportFormat,
   LAYOUTS,
@@ -11,13 +12,17 @@ import {
   type PaletteName,
   whyNotDrawn,
 } from "../../circuits/export/index.ts";
+import { inputError } from "../../util/errors.ts";
 import { ensureWritableDir, writeFileAtomic } from "../../util/files.ts";
 import { openCircuits } from "../circuit-files.ts";
-import { jsonOption, oneOf } from "../options.ts";
+import { type PromptFlags, tracesOf } from "../circuit-prompts.ts";
+import { engineOptions } from "../engine.ts";
+import { interruptible } from "../interrupt.ts";
+import { jsonOption, oneOf, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 
-interface ExportFlags {
+interface ExportFlags extends PromptFlags {
   readonly task?: string;
   readonly format: string;
   readonly layout: Layout;
@@ -43,7 +48,19 @@ export function register(command: Command, out: Output): void {
       oneOf("--palette", PALETTE_NAMES),
       "default",
     )
+    .addOption(
+      new Option(
+        "--prompt <text>",
+        "the circuit unrolled on a prompt: figures and attribution graph; answers are the task's two that the model finds likeliest",
+      ).conflicts("pair"),
+    )
+    .option(
+      "--pair <n>",
+      "the circuit unrolled on both prompts of a test pair, from 0 on: files <task>.pair-<n>-a and -b",
+      wholeNumber("--pair"),
+    )
     .option("--out <dir>", "folder for the files (default: beside circuit.json)");
+  engineOptions(command);
   jsonOption(command);
   command.addHelpText(
     "after",
@@ -54,32 +71,62 @@ export function register(command: Command, out: Output): void {
         ["circuit export runs/quotes --format all", "everything"],
         ["circuit export runs/quotes --format dot,gexf,csv --out figures", "graphs and tables elsewhere"],
         ["circuit export runs/quotes --layout force", "a free-form overview"],
+        ["circuit export runs/quotes --pair 0 --format pdf", "from token to answer, on both prompts of a pair"],
+        ["circuit export runs/quotes --prompt 'print(\"hi' --format all", "on a prompt of one's own"],
       ]),
     ].join("\n"),
   );
-  command.action((run: string, flags: ExportFlags) => exportAll(run, flags, out));
+  command.action((run: string, flags: ExportFlags) =>
+    interruptible(out, (signal) => exportAll(run, flags, out, signal)),
+  );
 }
 
-async function exportAll(run: string, flags: ExportFlags, out: Output): Promise<void> {
-  const typed = flags.format.split(",").map((name) => name.trim());
-  const formats = new Set(typed.includes("all") ? EXPORT_FORMATS : typed.map(exportFormat));
+async function exportAll(run: string, flags: ExportFlags, out: Output, signal: AbortSignal): Promise<void> {
+  const onPrompt = flags.prompt !== undefined || flags.pair !== undefined;
+  const formats = chosenFormats(flags, onPrompt);
   const circuits = openCircuits(run, flags.task);
   const written: string[] = [];
-  for (const { task, dir, circuit } of circuits) {
+  for (const stored of circuits) {
+    const { task, dir, circuit } = stored;
     const folder = flags.out ?? dir;
     ensureWritableDir(folder);
-    const stem = flags.layout === "force" ? `${task}.force` : task;
     const reason = whyNotDrawn(circuit);
-    if (reason !== undefined && [...formats].some((f) => f.figure)) out.notice(`${task}: ${reason}.`);
-    for (const { name } of formats) {
-      for (const { suffix, content } of await exportCircuit(circuit, name, flags)) {
-        const file = path.join(folder, `${stem}${suffix}`);
-        writeFileAtomic(file, content);
-        written.push(file);
-        out.line(`written ${file}`);
-        out.event({ event: "file", task, format: name, path: file });
+    if (reason !== undefined && formats.some((f) => f.figure)) out.notice(`${task}: ${reason}.`);
+    const traces = onPrompt ? await tracesOf(run, stored, flags, out, signal) : [undefined];
+    for (const trace of traces) {
+      const stem = [task, ...(flags.layout === "force" ? ["force"] : []), ...(trace ? [trace.name] : [])].join(".");
+      for (const { name } of formats) {
+        for (const { suffix, content } of await exportCircuit(circuit, name, {
+          ...flags,
+          ...(trace ? { trace } : {}),
+        })) {
+          const file = path.join(folder, `${stem}${suffix}`);
+          writeFileAtomic(file, content);
+          written.push(file);
+          out.line(`written ${file}`);
+          out.event({ event: "file", task, format: name, path: file });
+        }
       }
     }
   }
   out.done({ files: written });
+}
+
+/** `all` stands for those that are of a prompt when there is one, and else for those that are not of a prompt alone. */
+function chosenFormats({ format, layout }: ExportFlags, onPrompt: boolean): ExportFormat[] {
+  const typed = format.split(",").map((name) => name.trim());
+  const fits = (f: ExportFormat): boolean => (onPrompt ? f.prompt !== "no" : f.prompt !== "only");
+  const formats = typed.includes("all") ? EXPORT_FORMATS.filter(fits) : [...new Set(typed.map(exportFormat))];
+  const other = formats.find((f) => !fits(f));
+  if (other !== undefined) {
+    throw inputError(
+      "export-prompt",
+      `${other.name} is ${onPrompt ? "of the circuit, not of a prompt" : "of a circuit on a prompt"}`,
+      onPrompt ? "Export it without --prompt and --pair." : 'Add --pair 0, or --prompt "...".',
+    );
+  }
+  if (onPrompt && layout !== "layers") {
+    throw inputError("export-prompt", `--layout ${layout} has no token columns`, "Leave --layout, or the prompt, out.");
+  }
+  return formats;
 }

@@ -1,11 +1,11 @@
 /** Do the circuit's nodes carry what they carry in the model? */
 import { attentionWidth } from "../../model/config.ts";
 import { mean, median } from "../../util/statistics.ts";
+import { attention, carried } from "../attention.ts";
 import { below, type Check, type Finding, worst } from "../check.ts";
 import { fullValues } from "../full-values.ts";
 import type { Lab } from "../lab.ts";
 import { ON_FEW_PAIRS } from "../lab.ts";
-import type { NodeValues, Part } from "../pruned.ts";
 
 /** Fraction of variance unexplained, mean over nodes, and Jensen-Shannon divergence as a share of ln 2, mean over heads. */
 const FVU = [0.2, 0.5] as const;
@@ -124,7 +124,7 @@ function headDivergences(lab: Lab): { head: string; value: number }[] {
       for (const last of part.prefixes.lastRows) {
         const pattern = (value: (node: number, prefix: number) => number): number[] =>
           attention(
-            part,
+            part.prefixes,
             last,
             channels.map((c) => [q + c, k + c] as const),
             value,
@@ -143,31 +143,6 @@ function headOf(lab: Lab, node: number): number | undefined {
   const { config } = lab.subject.stored;
   if (spec.site !== "attn.v" || node - spec.offset >= attentionWidth(config)) return undefined;
   return spec.layer * config.heads + Math.floor((node - spec.offset) / config.headWidth);
-}
-
-function carried(own: ReadonlyMap<number, NodeValues>, part: Part, node: number, prefix: number): number {
-  return own.get(node)?.values[prefix] ?? part.fill[node]!;
-}
-
-/** Attention from a prefix to itself and all before it, and at the end what the sink takes. */
-function attention(
-  { prefixes }: Part,
-  from: number,
-  channels: readonly (readonly [q: number, k: number])[],
-  value: (node: number, prefix: number) => number,
-  sink: number | undefined,
-): number[] {
-  const scale = 1 / Math.sqrt(channels.length);
-  const start = prefixes.pathStart[from]!;
-  const scores = Array.from({ length: prefixes.position[from]! + 1 }, (_, t) => {
-    const to = prefixes.path[start + t]!;
-    return scale * channels.reduce((sum, [q, k]) => sum + value(q, from) * value(k, to), 0);
-  });
-  if (sink !== undefined) scores.push(sink);
-  const most = Math.max(...scores);
-  const weights = scores.map((s) => Math.exp(s - most));
-  const total = weights.reduce((a, b) => a + b, 0);
-  return weights.map((w) => w / total);
 }
 
 function jensenShannon(p: readonly number[], q: readonly number[]): number {
