@@ -11,6 +11,8 @@ export interface TracedAnswer {
   /** Probability among the answers, in the circuit and in the full model. */
   readonly circuit: number;
   readonly full: number;
+  /** Whether it is the right one, where that is known. */
+  readonly right: boolean;
   /** (D) */
   readonly unembedding: Float32Array;
 }
@@ -22,7 +24,7 @@ export interface Trace {
   readonly tokens: readonly { readonly token: number; readonly text: string }[];
   /** What each node carries by position, by id; NaN where it is not computed since it has no part in the answer. */
   readonly values: ReadonlyMap<string, Float64Array>;
-  /** What it would carry if it were ablated. */
+  /** What nodes carry when they are ablated: the circuit's, and the queries and keys that these are multiplied with. */
   readonly ablated: ReadonlyMap<string, number>;
   /** Of each head with a value in the circuit, by `<layer>.<head>`: from each position to itself and those before it. */
   readonly attention: ReadonlyMap<string, readonly (readonly number[])[]>;
@@ -62,6 +64,9 @@ export const WHOLE: UnrollOptions = { share: 0, most: Number.POSITIVE_INFINITY }
 /** As much as a figure can show. */
 export const READABLE: UnrollOptions = { share: 0.1, most: 24 };
 
+/** A source that gets this much attention is kept whatever it brings, where the circuit has a part in the pattern. */
+export const LOOKED = 0.1;
+
 /** The heads' name in `Trace.attention`. */
 export function headKey(node: CircuitNode): string {
   return `${node.layer}.${node.head}`;
@@ -100,7 +105,8 @@ export function unroll(circuit: Circuit, trace: Trace, { share, most }: UnrollOp
     for (const { id, site } of own) if (site === "attn.q") reach(query, id);
     // With a sink the last weight is its.
     const weights = trace.attention.get(headKey(value))![query]!.slice(0, query + 1);
-    const sources = strongest(trace, value.id, weights, share).flatMap((position) => {
+    const looked = own.length > 0 ? LOOKED : Number.POSITIVE_INFINITY;
+    const sources = strongest(trace, value.id, weights, { share, looked }).flatMap((position) => {
       if (!reached.has(position) && reached.size >= most) return [];
       reach(position, value.id);
       for (const { id, site } of own) if (site === "attn.k") reach(position, id);
@@ -141,12 +147,20 @@ function answering({ nodes, links }: Circuit, { answers }: Trace): string[] {
     .map(({ id }) => id);
 }
 
-/** Positions that bring a share of what the strongest brings, strongest first; by attention where none brings anything. */
-function strongest(trace: Trace, value: string, weights: readonly number[], share: number): number[] {
+/**
+ * Positions that bring a share of what the strongest brings, or are looked at, strongest first; by attention where none
+ * brings anything.
+ */
+function strongest(
+  trace: Trace,
+  value: string,
+  weights: readonly number[],
+  { share, looked }: { share: number; looked: number },
+): number[] {
   const far = deviations(trace, value);
   const brought = weights.map((w, p) => w * far[p]!);
   const strength = brought.some((b) => b > 0) ? brought : weights;
   const least = share * Math.max(...strength);
-  const ranked = weights.map((_, p) => p).filter((p) => strength[p]! >= least);
+  const ranked = weights.map((_, p) => p).filter((p) => strength[p]! >= least || weights[p]! >= looked);
   return ranked.sort((a, b) => strength[b]! - strength[a]! || b - a);
 }

@@ -1,4 +1,5 @@
 /** The prompts that `circuit export --prompt` and `--pair` ask for, on the model of a stored circuit. */
+import { createHash } from "node:crypto";
 import * as path from "node:path";
 import type { Circuit } from "../circuits/schema.ts";
 import type { Trace } from "../circuits/trace.ts";
@@ -67,14 +68,26 @@ export async function tracesOf(
     };
     const [right, wrong] = [pair.right[0]!, pair.wrong[0]!];
     if (ids === undefined) {
-      const prompts = ["a", "b"].map((side) => ({ name: `pair-${flags.pair}-${side}`, answers: [right, wrong] }));
+      const answers = [right, wrong];
+      const prompts = ["a", "b"].map((side, i) => ({
+        name: `pair-${flags.pair}-${side}`,
+        answers,
+        right: answers[i]!,
+      }));
       return tracePair(model, source.stored, circuit, values, pair, prompts);
     }
     const answers = likeliest(model, alone(ids, [right, wrong]), candidates(circuit, [right, wrong]));
-    return tracePair(model, source.stored, circuit, values, alone(ids, answers), [{ name: "prompt", answers }]);
+    return tracePair(model, source.stored, circuit, values, alone(ids, answers), [
+      { name: promptName(flags.prompt!), answers },
+    ]);
   } finally {
     engine.dispose();
   }
+}
+
+/** The same for the same text. */
+function promptName(text: string): string {
+  return `prompt-${createHash("sha256").update(text).digest("hex").slice(0, 8)}`;
 }
 
 /** The task's answers that are known: of a pair, and those that the circuit file names. */

@@ -1,13 +1,13 @@
 /** What a circuit carries, where its heads look and what it answers on prompts: the numbers of unrolled figures. */
 import { embedding, unembedding } from "../circuits/edges.ts";
 import { restoreCircuit } from "../circuits/restore.ts";
-import type { Circuit } from "../circuits/schema.ts";
+import type { Circuit, CircuitNode } from "../circuits/schema.ts";
 import { headKey, type Trace } from "../circuits/trace.ts";
 import { Wiring } from "../circuits/wiring.ts";
 import type { PairBatch } from "../data/pairs.ts";
 import type { Model } from "../model/model.ts";
 import type { StoredModel } from "../model/params.ts";
-import { nodeIndexOf, siteSpecs } from "../model/sites.ts";
+import { nodeId, nodeIndexOf, siteSpecs } from "../model/sites.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import { answerLogits } from "../prune/pair-scores.ts";
 import { attention, carried } from "../verify/attention.ts";
@@ -15,8 +15,10 @@ import { type NodeValues, type Part, Pruned } from "../verify/pruned.ts";
 
 export interface TracedPrompt {
   readonly name: string;
-  /** Ids of candidate answers, the right one first where there is one. */
+  /** Ids of candidate answers. */
   readonly answers: readonly number[];
+  /** The right one of them, where it is known. */
+  readonly right?: number;
 }
 
 /**
@@ -42,7 +44,8 @@ export function tracePair(
   const logits = { circuit: pruned.logits(V), full: answerLogits(model, batch) };
   const [embed, unembed] = [embedding(config, params), unembedding(config, params)];
   const rowOf = (matrix: Float32Array, token: number): Float32Array => matrix.slice(token * D, (token + 1) * D);
-  return prompts.map(({ name, answers }, row): Trace => {
+  const nodes = withPartners(circuit);
+  return prompts.map(({ name, answers, right }, row): Trace => {
     const ids = Array.from(batch.tokens.subarray(row * batch.length, row * batch.length + batch.last[row]! + 1));
     const prefixes = ids.map((_, t) => part.prefixes.path[row * batch.length + t]!);
     const among = (all: Float32Array): number[] => softmax(answers.map((token) => all[row * V + token]!));
@@ -57,7 +60,7 @@ export function tracePair(
       name,
       tokens: ids.map((token) => ({ token, text: tokenText(token) })),
       values: new Map(values),
-      ablated: new Map(circuit.nodes.map(({ id }) => [id, part.fill[indexOf(id)!]!])),
+      ablated: new Map([...nodes].map((id) => [id, part.fill[indexOf(id)!]!])),
       attention: patterns(stored, circuit, part, own, prefixes),
       embedding: ids.map((token) => rowOf(embed, token)),
       answers: answers.map((token, i) => ({
@@ -65,10 +68,20 @@ export function tracePair(
         text: tokenText(token),
         circuit: inCircuit[i]!,
         full: inFull[i]!,
+        right: token === right,
         unembedding: rowOf(unembed, token),
       })),
     };
   });
+}
+
+/** Ids of the circuit's nodes, and of the queries and keys that these are multiplied with. */
+function withPartners({ nodes }: Circuit): Set<string> {
+  const partner = ({ layer, site, channel }: CircuitNode): string[] => {
+    if (site !== "attn.q" && site !== "attn.k") return [];
+    return [nodeId({ layer, site: site === "attn.q" ? "attn.k" : "attn.q", channel })];
+  };
+  return new Set(nodes.flatMap((node) => [node.id, ...partner(node)]));
 }
 
 /** Attention of the heads with a value in the circuit, from each prefix. */

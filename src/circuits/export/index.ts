@@ -1,7 +1,9 @@
 /** The formats a circuit can be exported to: each a pure function from circuit to text or bytes. */
-import { inputError } from "../../util/errors.ts";
+import { assert, inputError } from "../../util/errors.ts";
+import { formatJson } from "../../util/json.ts";
 import { nearest } from "../../util/nearest.ts";
 import type { Circuit } from "../schema.ts";
+import { attributionGraph } from "./attribution.ts";
 import { circuitCsv } from "./csv.ts";
 import { circuitDot } from "./dot.ts";
 import type { Drawing } from "./drawing.ts";
@@ -71,6 +73,16 @@ export const EXPORT_FORMATS: readonly ExportFormat[] = [
   single("graphml", "graph for networkx, igraph, Cytoscape", circuitGraphml),
   single("gexf", "graph for Gephi, with positions and colours", circuitGexf),
   single("json", "the circuit file", circuitJson),
+  {
+    name: "attribution",
+    doc: "attribution graph for Neuronpedia and circuit-tracer, on a prompt",
+    figure: false,
+    prompt: "only",
+    files: async (circuit, { trace }) => {
+      assert(trace !== undefined, "an attribution graph is of a circuit on a prompt");
+      return [{ suffix: ".attribution.json", content: formatJson(attributionGraph(circuit, trace)) }];
+    },
+  },
   tables("csv", "csv", "tables of nodes, edges, links and token entries", circuitCsv),
 ];
 

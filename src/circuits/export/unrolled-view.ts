@@ -108,9 +108,10 @@ function nodeItem(node: NodeItem & { readonly activity: number; readonly idle: b
   return { id, title, marks: [marks(paper), marks(fill, stroke)] };
 }
 
-/** Values as lines as wide as their attention, patterns dotted. */
-function moveItem({ kind, points, attention = 0, title }: MoveItem, palette: Palette): Item {
-  const stroke: Stroke =
-    kind === "value" ? { color: palette.colors.attention, width: 0.6 + 2.4 * attention } : attentionStroke(palette);
-  return { title, marks: [{ type: "line", points, stroke }] };
+/** Values are lines as wide as their attention, patterns dotted; a dot where a line ends on another. */
+function moveItem({ kind, points, attention = 0.1, joins = false, title }: MoveItem, palette: Palette): Item {
+  const color = palette.colors.attention;
+  const stroke: Stroke = kind === "value" ? { color, width: 0.6 + 2.4 * attention } : attentionStroke(palette);
+  const dot: Mark[] = joins ? [{ type: "circle", ...points[points.length - 1]!, radius: 2, fill: { color } }] : [];
+  return { title, marks: [{ type: "line", points, stroke }, ...dot] };
 }

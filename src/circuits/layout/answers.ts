@@ -70,7 +70,7 @@ export function answerBlock({ answers }: Trace, lineX: ReadonlyMap<number, numbe
       const tokens: TokenItem[] = [];
       const texts: TextItem[] = [];
       const bars: Bar[] = [];
-      for (const [i, { token, text, circuit, full }] of answers.entries()) {
+      for (const [i, { token, text, circuit, full, right }] of answers.entries()) {
         const shown = truncate(drawable(visibleToken(text)), CELLS);
         const inside = textWidth(shown, SIZE);
         const width = inside + 2 * PAD;
@@ -78,6 +78,11 @@ export function answerBlock({ answers }: Trace, lineX: ReadonlyMap<number, numbe
         const box = { x: top(i).x - width / 2, y, width, height: HEIGHT };
         tokens.push({ kind: "output", token, answer: true, title, ...box });
         texts.push({ text: shown, role: "token", size: SIZE, x: box.x + PAD, y: y + 2, width: inside, height: 14 });
+        const note = (label: string, left: number, y: number): void => {
+          const width = textWidth(label, LABEL_SIZE);
+          texts.push({ text: label, role: "note", size: LABEL_SIZE, x: left, y, width, height: 12 });
+        };
+        if (right) note("right", box.x + width + 4, y + 3);
         for (const [row, [of, share]] of (
           [
             ["circuit", circuit],
@@ -85,18 +90,7 @@ export function answerBlock({ answers }: Trace, lineX: ReadonlyMap<number, numbe
           ] as const
         ).entries()) {
           const rowY = y + HEIGHT + 6 + row * ROW;
-          const note = (label: string, at: number): void => {
-            texts.push({
-              text: label,
-              role: "note",
-              size: LABEL_SIZE,
-              x: at,
-              y: rowY,
-              width: textWidth(label, LABEL_SIZE),
-              height: 12,
-            });
-          };
-          note(of, left(i));
+          note(of, left(i), rowY);
           const bar = { x: left(i) + LABEL_WIDTH, y: rowY + 2, width: BAR_WIDTH, height: 8 };
           bars.push({
             ...bar,
@@ -104,7 +98,7 @@ export function answerBlock({ answers }: Trace, lineX: ReadonlyMap<number, numbe
             of,
             title: `${visibleToken(text)} in the ${of}: ${Number(share.toPrecision(4))}`,
           });
-          note(share.toFixed(3), bar.x + BAR_WIDTH + 4);
+          note(share.toFixed(3), bar.x + BAR_WIDTH + 4, rowY);
         }
       }
       return { tokens, texts, bars, top };

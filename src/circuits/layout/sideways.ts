@@ -6,13 +6,13 @@
 import type { CircuitNode } from "../schema.ts";
 import { activity, type Gathering, headKey, type Trace } from "../trace.ts";
 import type { NodeItem, Point, TextItem } from "./scene.ts";
-import { textWidth } from "./text.ts";
+import { formatWeight, textWidth } from "./text.ts";
 import { gatherId, softmaxId } from "./unrolled-columns.ts";
 
 /** Between tracks: room for the numbers above them. */
 export const TRACK_STEP = 13;
 const NUMBER_SIZE = 9;
-const NUMBER_CELLS = 4;
+const NUMBER_CELLS = 6;
 
 /** x of a node in the column of a position. */
 export type NodeX = (position: number, id: string) => number;
@@ -40,7 +40,10 @@ export interface Track {
 export interface MoveItem {
   readonly kind: "key" | "query" | "softmax" | "value";
   readonly points: readonly Point[];
+  /** Of a value on its way to a track. */
   readonly attention?: number;
+  /** Whether it ends on a track, and does not only cross it. */
+  readonly joins?: boolean;
   readonly idle: boolean;
   readonly title: string;
 }
@@ -109,19 +112,32 @@ export function drawTracks(
   for (const { kind, layer, query, target, sources, level } of tracks) {
     const y = top(layer, kind) + level * TRACK_STEP;
     const to = item(query, target)!;
-    for (const { position, id, attention } of sources) {
+    const ends = sources.map(({ position, id, attention }) => {
       const from = item(position, id)!;
       const faint = activity(trace, id, position) < idle;
-      const points = [below(from), { x: from.x, y }, { x: to.x, y }, above(to)];
       const what = attention === undefined ? "key" : `attention ${Number(attention.toPrecision(4))}`;
       const title = `${id} from token ${position} to token ${query}: ${what}`;
-      moves.push({ kind, points, title, idle: faint, ...(attention === undefined ? {} : { attention }) });
-      if (attention === undefined) continue;
-      const text = attention.toFixed(2);
-      const width = textWidth(text, NUMBER_SIZE);
-      const x = to.x < from.x ? from.x - 3 - width : from.x + 3;
-      texts.push({ text, role: "side", size: NUMBER_SIZE, x, y: y - 12, width, height: 11, idle: faint });
-    }
+      const points = [below(from), { x: from.x, y }];
+      moves.push({ kind, points, title, idle: faint, joins: true, ...(attention === undefined ? {} : { attention }) });
+      if (attention !== undefined) {
+        const text = formatWeight(attention);
+        const width = textWidth(text, NUMBER_SIZE);
+        const x = to.x < from.x ? from.x - 3 - width : from.x + 3;
+        texts.push({ text, role: "side", size: NUMBER_SIZE, x, y: y - 12, width, height: 11, idle: faint });
+      }
+      return { x: from.x, faint };
+    });
+    const xs = [...ends.map((e) => e.x), to.x];
+    const track = { kind, title: `${kind}s to token ${query}`, idle: ends.every((e) => e.faint) };
+    const [left, right] = [Math.min(...xs), Math.max(...xs)];
+    moves.push({
+      ...track,
+      points: [
+        { x: left, y },
+        { x: right, y },
+      ],
+    });
+    moves.push({ ...track, points: [{ x: to.x, y }, above(to)] });
     const softmax = kind === "value" ? item(query, softmaxId(headNode(nodes, target))) : undefined;
     if (softmax === undefined) continue;
     moves.push({ kind: "softmax", points: [below(softmax), above(to)], title: "attention", idle: false });

@@ -76,7 +76,7 @@ export function tokenColumn(circuit: Circuit, trace: Trace, unrolled: Unrolled, 
   const names = new Map<string, string>();
   const withValue = (node: CircuitNode, value: number | undefined): CircuitNode => {
     const { reads: _, label, ...rest } = node;
-    const texts = [...(value === undefined ? [] : [formatWeight(value)]), ...(label ? [label] : [])];
+    const texts = [...(value === undefined ? [] : [formatValue(value)]), ...(label ? [label] : [])];
     return { ...rest, ...(texts.length === 0 ? {} : { label: texts.join(" ") }) };
   };
   const nodes = own.map((node): ColumnNode => {
@@ -98,7 +98,9 @@ export function tokenColumn(circuit: Circuit, trace: Trace, unrolled: Unrolled, 
     );
     if (!patterned || names.has(softmax)) continue;
     names.set(softmax, `softmax ${value.head}`);
-    const head = withValue({ ...plain, id: softmax }, undefined);
+    const elsewhere = attentionElsewhere(trace, unrolled, g);
+    const away = elsewhere < 0.005 ? {} : { label: `${formatWeight(elsewhere)} to …` };
+    const head = withValue({ ...plain, ...away, id: softmax }, undefined);
     nodes.push({ id: softmax, layer: value.layer, stage: "softmax", node: head, activity: 1 });
   }
   const known = new Set(nodes.map(({ id }) => id));
@@ -120,6 +122,17 @@ export function tokenColumn(circuit: Circuit, trace: Trace, unrolled: Unrolled, 
     return weight === 0 ? [] : [{ channel, weight }];
   });
   return { position, text, tokenWidth, nodes, edges, embedded, columns, width: Math.max(columns.width, tokenWidth) };
+}
+
+/** Attention to tokens without a column, or to the sink. */
+function attentionElsewhere(trace: Trace, { positions }: Unrolled, { value, query }: Gathering): number {
+  const weights = trace.attention.get(headKey(value))![query]!;
+  return 1 - positions.reduce((sum, p) => sum + (p <= query ? weights[p]! : 0), 0);
+}
+
+/** Rounding errors are nothing. */
+function formatValue(value: number): string {
+  return formatWeight(Math.abs(value) < 1e-6 ? 0 : value);
 }
 
 /** What a node's tooltip says. */

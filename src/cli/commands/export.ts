@@ -14,6 +14,7 @@ import {
 } from "../../circuits/export/index.ts";
 import { inputError } from "../../util/errors.ts";
 import { ensureWritableDir, writeFileAtomic } from "../../util/files.ts";
+import { writeAttribution } from "../attribution-files.ts";
 import { openCircuits } from "../circuit-files.ts";
 import { type PromptFlags, tracesOf } from "../circuit-prompts.ts";
 import { engineOptions } from "../engine.ts";
@@ -85,7 +86,7 @@ async function exportAll(run: string, flags: ExportFlags, out: Output, signal: A
   const onPrompt = flags.prompt !== undefined || flags.pair !== undefined;
   const formats = chosenFormats(flags, onPrompt);
   const circuits = openCircuits(run, flags.task);
-  const written: string[] = [];
+  const files = new Set<string>();
   for (const stored of circuits) {
     const { task, dir, circuit } = stored;
     const folder = flags.out ?? dir;
@@ -100,16 +101,24 @@ async function exportAll(run: string, flags: ExportFlags, out: Output, signal: A
           ...flags,
           ...(trace ? { trace } : {}),
         })) {
-          const file = path.join(folder, `${stem}${suffix}`);
-          writeFileAtomic(file, content);
-          written.push(file);
-          out.line(`written ${file}`);
-          out.event({ event: "file", task, format: name, path: file });
+          for (const file of written(folder, `${stem}${suffix}`, name, content)) {
+            files.add(file);
+            out.line(`written ${file}`);
+            out.event({ event: "file", task, format: name, path: file });
+          }
         }
       }
     }
   }
-  out.done({ files: written });
+  out.done({ files: [...files] });
+}
+
+/** Writes one file of a format, and says which it wrote. */
+function written(folder: string, name: string, format: string, content: string | Uint8Array): string[] {
+  if (format === "attribution") return writeAttribution(folder, content as string);
+  const file = path.join(folder, name);
+  writeFileAtomic(file, content);
+  return [file];
 }
 
 /** `all` stands for those that are of a prompt when there is one, and else for those that are not of a prompt alone. */
