@@ -1,7 +1,7 @@
 /** A folder of attribution graphs as their viewers serve it: a file each, and `graph-metadata.json`, which lists them. */
 import * as path from "node:path";
 import { z } from "zod";
-import { pathExists, readText, writeFileAtomic } from "../util/files.ts";
+import { ensureWritableDir, pathExists, readText, writeFileAtomic } from "../util/files.ts";
 import { formatJson } from "../util/json.ts";
 
 const METADATA = "graph-metadata.json";
@@ -15,6 +15,7 @@ export function writeAttribution(folder: string, content: string): string[] {
   const list = path.join(folder, "attribution", METADATA);
   const others = listed(list).filter(({ slug }) => slug !== metadata.slug && pathExists(fileOf(slug)));
   const graphs = [...others, metadata].sort((a, b) => (a.slug < b.slug ? -1 : 1));
+  ensureWritableDir(path.dirname(list));
   writeFileAtomic(fileOf(metadata.slug), content);
   writeFileAtomic(list, formatJson({ graphs }));
   return [fileOf(metadata.slug), list];
