@@ -61,8 +61,14 @@ export interface UnrollOptions {
 
 /** Everything. */
 export const WHOLE: UnrollOptions = { share: 0, most: Number.POSITIVE_INFINITY };
-/** As much as a figure can show. */
-export const READABLE: UnrollOptions = { share: 0.1, most: 24 };
+/** What a figure shows, the first of these that it has room for. */
+export const READABLE: readonly UnrollOptions[] = [
+  { share: 0.1, most: 24 },
+  { share: 0.1, most: 12 },
+  { share: 0.2, most: 8 },
+  { share: 0.3, most: 5 },
+  { share: 0.5, most: 3 },
+];
 
 /** A source that gets this much attention is kept whatever it brings, where the circuit has a part in the pattern. */
 export const LOOKED = 0.1;

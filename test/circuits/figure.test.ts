@@ -1,7 +1,7 @@
 /** Figures in every picture format: one geometry, drawn alike by programs that know nothing of each other. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Drawing, Mark, TextMark } from "../../src/circuits/export/drawing.ts";
+import type { Mark } from "../../src/circuits/export/drawing.ts";
 import { drawFigure, LAYOUTS } from "../../src/circuits/export/figure.ts";
 import { circuitLatex } from "../../src/circuits/export/latex.ts";
 import { escapeLatex } from "../../src/circuits/export/latex-text.ts";
@@ -12,44 +12,14 @@ import { whyNotDrawn } from "../../src/circuits/export/summary-view.ts";
 import { svgText } from "../../src/circuits/export/svg.ts";
 import { tikzText } from "../../src/circuits/export/tikz.ts";
 import { ADVANCE, drawable, outline, UNITS_PER_EM } from "../../src/circuits/layout/font.ts";
-import { type Box, overlaps } from "../../src/circuits/layout/scene.ts";
 import type { Circuit } from "../../src/circuits/schema.ts";
 import { decodePng, inkGrid, likeness, renderPdf } from "../support/pixels.ts";
 import { compile, hasLatex, hasPoppler } from "../support/programs.ts";
 import { useTempDir } from "../support/temp.ts";
+import { checkDrawing, marksOf, textsOf } from "./drawings.ts";
 import { circuits, emptyCircuit, exampleCircuit, LABELS, nasty, randomCircuit } from "./support.ts";
 
 const temp = useTempDir();
-
-const marksOf = ({ groups }: Drawing): Mark[] => groups.flatMap(({ items }) => items.flatMap(({ marks }) => marks));
-const textsOf = (drawing: Drawing): TextMark[] => marksOf(drawing).filter((m) => m.type === "text");
-
-/** What the glyphs of a text may cover. */
-function inkBox({ x, y, anchor, size, text }: TextMark): Box {
-  const width = (text.length * ADVANCE * size) / UNITS_PER_EM;
-  return { x: anchor === "middle" ? x - width / 2 : x, y: y - 0.72 * size, width, height: 0.9 * size };
-}
-
-function checkDrawing(drawing: Drawing): void {
-  const boxes = textsOf(drawing).map((text) => ({ text: text.text, ...inkBox(text) }));
-  boxes.sort((a, b) => a.x - b.x);
-  const wrong: string[] = [];
-  for (const [i, a] of boxes.entries()) {
-    if (a.x < 0 || a.y < 0 || a.x + a.width > drawing.width || a.y + a.height > drawing.height) {
-      wrong.push(`${a.text} leaves the canvas`);
-    }
-    for (let j = i + 1; j < boxes.length && boxes[j]!.x < a.x + a.width; j++) {
-      if (overlaps(a, boxes[j]!, -0.01)) wrong.push(`${a.text} covers ${boxes[j]!.text}`);
-    }
-  }
-  for (const mark of marksOf(drawing)) {
-    const points = mark.type === "line" ? mark.points : mark.type === "rect" ? [mark.box] : [mark];
-    for (const { x, y } of points) {
-      if (!(x >= 0 && y >= 0 && x <= drawing.width && y <= drawing.height)) wrong.push(`${mark.type} at ${x}, ${y}`);
-    }
-  }
-  expect(wrong).toEqual([]);
-}
 
 /** 100 reads of one layer, each read by 50 neurons. */
 function largeCircuit(): Circuit {

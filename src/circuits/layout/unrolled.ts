@@ -4,7 +4,7 @@
  * each. The same circuit and trace give the same geometry; no text covers another.
  */
 import type { Circuit } from "../schema.ts";
-import { READABLE, type Trace, type Unrolled, unroll } from "../trace.ts";
+import { READABLE, type Trace, type Unrolled, type UnrollOptions, unroll } from "../trace.ts";
 import { type Across, placeAcross } from "./across.ts";
 import { answerBlock, type Bar } from "./answers.ts";
 import { drawable } from "./font.ts";
@@ -43,13 +43,16 @@ export interface UnrolledLayout {
 /** Nodes nearer to their ablated value than this share of the farthest that they are on the prompt are drawn idle. */
 const IDLE = 0.1;
 
+/** All columns together; with more, fewer tokens are shown. */
+const WIDEST = 2200;
 const MARGIN = 20;
 const PANEL_PAD = 8;
 const TOKEN_HEIGHT = 18;
 const BOUNDARY_SPACE = 16;
 /** Above and below the tracks of attention. */
 const TRACK_SPACE = 14;
-const STRETCHES = [1, 1.4, 2, 3];
+/** Rows move apart until all weights have room for their numbers. */
+const STRETCHES = [1.4, 2, 3];
 
 const ROW_OF: Record<Stage, string> = {
   read: ROW_NAMES["attn.act_in"],
@@ -63,18 +66,24 @@ const ROW_OF: Record<Stage, string> = {
 };
 
 export function unrolledLayout(circuit: Circuit, trace: Trace): UnrolledLayout {
-  const unrolled = unroll(circuit, trace, READABLE);
-  const columns = unrolled.positions.map((p) => tokenColumn(circuit, trace, unrolled, p));
-  const arranged = STRETCHES.map((stretch) => () => arrange(circuit, trace, unrolled, columns, stretch));
-  let layout = arranged[0]!();
-  for (const again of arranged.slice(1)) if (layout.omittedLabels > 0) layout = again();
+  const attempt = (options: UnrollOptions) => {
+    const unrolled = { ...unroll(circuit, trace, options), options };
+    return { unrolled, columns: unrolled.positions.map((p) => tokenColumn(circuit, trace, unrolled, p)) };
+  };
+  const wide = (columns: readonly TokenColumn[]): boolean => columns.reduce((sum, c) => sum + c.width, 0) > WIDEST;
+  let { unrolled, columns } = attempt(READABLE[0]!);
+  for (const options of READABLE.slice(1)) if (wide(columns)) ({ unrolled, columns } = attempt(options));
+  let layout = arrange(circuit, trace, unrolled, columns, 1);
+  for (const stretch of STRETCHES) {
+    if (layout.omittedLabels > 0) layout = arrange(circuit, trace, unrolled, columns, stretch);
+  }
   return layout;
 }
 
 function arrange(
   circuit: Circuit,
   trace: Trace,
-  unrolled: Unrolled,
+  unrolled: Unrolled & { readonly options: UnrollOptions },
   columns: readonly TokenColumn[],
   stretch: number,
 ): UnrolledLayout {
@@ -164,7 +173,7 @@ function arrange(
   }
 
   y += answers.height + 16;
-  for (const note of notes(circuit, across, omittedLabels)) {
+  for (const note of notes(circuit, across, unrolled.options, omittedLabels)) {
     write(note, "note", 9, MARGIN, y);
     y += 14;
   }
@@ -289,7 +298,7 @@ function planStages(
   };
 }
 
-function notes(circuit: Circuit, { folds }: Across, omitted: number): string[] {
+function notes(circuit: Circuit, { folds }: Across, { share, most }: UnrollOptions, omitted: number): string[] {
   const { ablation, links } = circuit;
   const attends = circuit.nodes.some((n) => n.site === "attn.v");
   return [
@@ -305,7 +314,7 @@ function notes(circuit: Circuit, { folds }: Across, omitted: number): string[] {
     `Grey: carries about what it does when it is ablated (${ablation.kind}). Probabilities are among the answers.`,
     ...(folds.length > 0
       ? [
-          `Tokens that bring less than ${READABLE.share * 100}% of the strongest to what attends to them are folded (…).`,
+          `Folded (…): tokens that bring less than ${share * 100}% of what the strongest brings; at most ${most} are shown.`,
         ]
       : []),
     ...(omitted > 0 ? [`${omitted} weights are not labelled: see their tooltips.`] : []),

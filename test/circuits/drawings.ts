@@ -1,0 +1,37 @@
+/** What every figure keeps to, checked on its marks. */
+import { expect } from "vitest";
+import type { Drawing, Mark, TextMark } from "../../src/circuits/export/drawing.ts";
+import { ADVANCE, UNITS_PER_EM } from "../../src/circuits/layout/font.ts";
+import { type Box, overlaps } from "../../src/circuits/layout/scene.ts";
+
+export const marksOf = ({ groups }: Drawing): Mark[] =>
+  groups.flatMap(({ items }) => items.flatMap(({ marks }) => marks));
+export const textsOf = (drawing: Drawing): TextMark[] => marksOf(drawing).filter((m) => m.type === "text");
+
+/** What the glyphs of a text may cover. */
+function inkBox({ x, y, anchor, size, text }: TextMark): Box {
+  const width = (text.length * ADVANCE * size) / UNITS_PER_EM;
+  return { x: anchor === "middle" ? x - width / 2 : x, y: y - 0.72 * size, width, height: 0.9 * size };
+}
+
+/** No text covers another, and nothing leaves the canvas. */
+export function checkDrawing(drawing: Drawing): void {
+  const boxes = textsOf(drawing).map((text) => ({ text: text.text, ...inkBox(text) }));
+  boxes.sort((a, b) => a.x - b.x);
+  const wrong: string[] = [];
+  for (const [i, a] of boxes.entries()) {
+    if (a.x < 0 || a.y < 0 || a.x + a.width > drawing.width || a.y + a.height > drawing.height) {
+      wrong.push(`${a.text} leaves the canvas`);
+    }
+    for (let j = i + 1; j < boxes.length && boxes[j]!.x < a.x + a.width; j++) {
+      if (overlaps(a, boxes[j]!, -0.01)) wrong.push(`${a.text} covers ${boxes[j]!.text}`);
+    }
+  }
+  for (const mark of marksOf(drawing)) {
+    const points = mark.type === "line" ? mark.points : mark.type === "rect" ? [mark.box] : [mark];
+    for (const { x, y } of points) {
+      if (!(x >= 0 && y >= 0 && x <= drawing.width && y <= drawing.height)) wrong.push(`${mark.type} at ${x}, ${y}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+}
