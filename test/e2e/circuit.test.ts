@@ -67,6 +67,50 @@ it(
   TIMEOUT,
 );
 
+it(
+  "exports the circuit on prompts: figures and attribution graphs, the same bytes again",
+  async () => {
+    const files = (folder: string): Record<string, Buffer> =>
+      Object.fromEntries(
+        [at(folder), at(folder, "attribution")].flatMap((dir) =>
+          fs
+            .readdirSync(dir, { withFileTypes: true })
+            .filter((f) => f.isFile())
+            .map((f) => [f.name, fs.readFileSync(path.join(dir, f.name))] as const),
+        ),
+      );
+    for (const folder of ["unrolled", "again"]) {
+      const pair = await circuit("export", "run", "--pair", "3", "--format", "all", "--out", folder);
+      expect({ code: pair.code, stderr: pair.stderr }).toEqual({ code: 0, stderr: "" });
+      const own = await circuit(
+        "export",
+        "run",
+        "--prompt",
+        "print('hello",
+        "--format",
+        "svg,attribution",
+        "--out",
+        folder,
+      );
+      expect({ code: own.code, stderr: own.stderr }).toEqual({ code: 0, stderr: "" });
+    }
+    const written = files("unrolled");
+    const names = ["a", "b"].flatMap((side) => [
+      ...[".svg", ".pdf", ".png", ".tex"].map((s) => `single_double_quote.pair-3-${side}${s}`),
+      `single-double-quote-base-pair-3-${side}.json`,
+    ]);
+    expect(Object.keys(written)).toEqual(expect.arrayContaining([...names, "graph-metadata.json"]));
+    expect(files("again")).toEqual(written);
+    const { graphs } = JSON.parse(String(written["graph-metadata.json"])) as { graphs: { slug: string }[] };
+    expect(graphs.map((g) => g.slug.replace(/[0-9a-f]{8}$/, "HASH"))).toEqual([
+      "single-double-quote-base-pair-3-a",
+      "single-double-quote-base-pair-3-b",
+      "single-double-quote-base-prompt-HASH",
+    ]);
+  },
+  TIMEOUT,
+);
+
 describe("refuses", () => {
   it.each([
     [["extract", "nowhere"], /no run at nowhere/, /sparse train/],
@@ -75,6 +119,16 @@ describe("refuses", () => {
     [["extract", "run", "--sed", "1"], /--sed/, /--seed/],
     [["export", "run", "--format", "svgg"], /svgg/, /svg/],
     [["export", "run", "--layout", "fource"], /fource/, /force/],
+    [["export", "run", "--pair", "100000"], /--pair 100000/, /from 0 to \d+/],
+    [["export", "run", "--pair", "-1"], /--pair/, /0/],
+    [["export", "run", "--pair", "0", "--prompt", "x"], /--prompt.*--pair/, /--help/],
+    [["export", "run", "--prompt", ""], /--prompt is empty/, /--prompt/],
+    [["export", "run", "--prompt", "x ".repeat(500)], /--prompt has \d+ tokens/, /Shorten/],
+    [["export", "run", "--prompt", "漢"], /"漢"/, /no such text/],
+    [["export", "run", "--prompt", "x", "--format", "csv"], /csv/, /without --prompt/],
+    [["export", "run", "--prompt", "x", "--layout", "force"], /force/, /--layout/],
+    [["export", "run", "--format", "attribution"], /attribution/, /--pair 0/],
+    [["export", FOLDER, "--pair", "0"], /without its run/, /Give the run/],
     [["show", "nowhere"], /nowhere/, /sparse train/],
   ])("%j", async (args, message, hint) => {
     const { code, stdout, stderr } = await circuit(...args);

@@ -1,5 +1,5 @@
 /** The formats a circuit can be exported to: each a pure function from circuit to text or bytes. */
-import { assert, inputError } from "../../util/errors.ts";
+import { inputError } from "../../util/errors.ts";
 import { formatJson } from "../../util/json.ts";
 import { nearest } from "../../util/nearest.ts";
 import type { Circuit } from "../schema.ts";
@@ -63,6 +63,9 @@ function tables(name: string, ending: string, doc: string, write: (circuit: Circ
   return { name, doc, figure: false, prompt: "no", files };
 }
 
+/** What to do about a format that needs a prompt. */
+export const PROMPT_HINT = 'Add --pair 0, or --prompt "...".';
+
 export const EXPORT_FORMATS: readonly ExportFormat[] = [
   figure("svg", ".svg", "figure: structure of the circuit, from tokens down to answers", svgText),
   figure("pdf", ".pdf", "the figure as vectors, for pdflatex", pdfText),
@@ -79,7 +82,9 @@ export const EXPORT_FORMATS: readonly ExportFormat[] = [
     figure: false,
     prompt: "only",
     files: async (circuit, { trace }) => {
-      assert(trace !== undefined, "an attribution graph is of a circuit on a prompt");
+      if (trace === undefined) {
+        throw inputError("export-prompt", "an attribution graph is of a circuit on a prompt", PROMPT_HINT);
+      }
       return [{ suffix: ".attribution.json", content: formatJson(attributionGraph(circuit, trace)) }];
     },
   },

@@ -10,6 +10,7 @@ import {
   type Layout,
   PALETTE_NAMES,
   type PaletteName,
+  PROMPT_HINT,
   whyNotDrawn,
 } from "../../circuits/export/index.ts";
 import { inputError } from "../../util/errors.ts";
@@ -131,7 +132,7 @@ function chosenFormats({ format, layout }: ExportFlags, onPrompt: boolean): Expo
     throw inputError(
       "export-prompt",
       `${other.name} is ${onPrompt ? "of the circuit, not of a prompt" : "of a circuit on a prompt"}`,
-      onPrompt ? "Export it without --prompt and --pair." : 'Add --pair 0, or --prompt "...".',
+      onPrompt ? "Export it without --prompt and --pair." : PROMPT_HINT,
     );
   }
   if (onPrompt && layout !== "layers") {
