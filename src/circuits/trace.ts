@@ -5,7 +5,7 @@
  */
 import type { Circuit, CircuitNode } from "./schema.ts";
 
-export interface TracedAnswer {
+interface TracedAnswer {
   readonly token: number;
   readonly text: string;
   /** Probability among the answers, in the circuit and in the full model. */
@@ -71,7 +71,7 @@ export const READABLE: readonly UnrollOptions[] = [
 ];
 
 /** A source that gets this much attention is kept whatever it brings, where the circuit has a part in the pattern. */
-export const LOOKED = 0.1;
+const LOOKED = 0.1;
 
 /** The heads' name in `Trace.attention`. */
 export function headKey(node: CircuitNode): string {

@@ -36,7 +36,7 @@ interface Link {
   readonly weight: number;
 }
 
-export interface AttributionMetadata {
+interface AttributionMetadata {
   readonly slug: string;
   readonly scan: string;
   readonly prompt: string;
@@ -47,7 +47,7 @@ export interface AttributionMetadata {
   readonly info: object;
 }
 
-export interface AttributionGraph {
+interface AttributionGraph {
   readonly metadata: AttributionMetadata;
   readonly qParams: object;
   readonly nodes: readonly GraphNode[];
@@ -104,7 +104,7 @@ export function attributionGraph(circuit: Circuit, trace: Trace): AttributionGra
 }
 
 /** Of letters, digits and hyphens. */
-export function slugOf({ task }: Circuit, { name }: Trace): string {
+function slugOf({ task }: Circuit, { name }: Trace): string {
   return `${task.name}-${task.variant}-${name}`.replace(/[^A-Za-z0-9]+/g, "-");
 }
 

@@ -38,7 +38,7 @@ export interface AnswerBlock {
   at(x: number, y: number): AnswerItems;
 }
 
-export interface AnswerItems {
+interface AnswerItems {
   readonly tokens: readonly TokenItem[];
   readonly texts: readonly TextItem[];
   readonly bars: readonly Bar[];

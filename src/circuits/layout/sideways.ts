@@ -17,7 +17,7 @@ const NUMBER_CELLS = 6;
 /** x of a node in the column of a position. */
 export type NodeX = (position: number, id: string) => number;
 
-export interface Source {
+interface Source {
   readonly position: number;
   /** What stands in that column. */
   readonly id: string;

@@ -10,8 +10,8 @@ import { drawable } from "./font.ts";
 import { type NodeShape, nodeShape } from "./shapes.ts";
 import { formatWeight, oneLine, textWidth, truncate, visibleToken } from "./text.ts";
 
-export const TOKEN_SIZE = 11;
-export const TOKEN_PAD = 6;
+const TOKEN_SIZE = 11;
+const TOKEN_PAD = 6;
 const TOKEN_CELLS = 16;
 /** Between the residual channels of a token. */
 const APART = 40;
@@ -62,7 +62,7 @@ export function softmaxId(node: CircuitNode): string {
 }
 
 /** What a value channel's attention brings to a token in all. */
-export function gathered(trace: Trace, { value, query }: Gathering): number {
+function gathered(trace: Trace, { value, query }: Gathering): number {
   const weights = trace.attention.get(headKey(value))![query]!;
   const values = trace.values.get(value.id)!;
   let sum = 0;
