@@ -5,6 +5,7 @@
 import forceAtlas2Module, { type ForceAtlas2Settings } from "graphology-layout-forceatlas2";
 import { SITES } from "../model/sites.ts";
 import { Rng } from "../util/rng.ts";
+import { mean } from "../util/statistics.ts";
 import { type CircuitGraph, circuitGraph } from "./graph.ts";
 import type { Circuit } from "./schema.ts";
 
@@ -61,8 +62,4 @@ function medianSpacing(points: readonly Point[]): number {
     Math.min(...points.filter((_, j) => j !== i).map((q) => Math.hypot(p.x - q.x, p.y - q.y))),
   );
   return nearest.sort((a, b) => a - b)[nearest.length >> 1]! || STEP;
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, v) => sum + v, 0) / values.length;
 }

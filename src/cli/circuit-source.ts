@@ -1,5 +1,6 @@
 /** The stored circuits of what they were extracted from: where they lie, and that they are of this model. */
 import * as path from "node:path";
+import { type Command, Option } from "commander";
 import { readCircuit } from "../circuits/file.ts";
 import type { Circuit } from "../circuits/schema.ts";
 import { weightsHash } from "../model/params.ts";
@@ -14,6 +15,26 @@ export interface TaskCircuit {
   /** Folder of circuit.json. */
   readonly folder: string;
   readonly circuit: Circuit;
+}
+
+export interface StoredCircuitFlags {
+  readonly variant?: string;
+  readonly pairs?: string;
+  readonly circuits?: string;
+}
+
+/** The argument and options of commands that take up a circuit again with the model that it is of. */
+export function storedCircuitOptions(command: Command): void {
+  command
+    .argument("<run>", "a run with circuits, such as runs/quotes; with --pairs any checkpoint or model folder")
+    .option("--variant <name>", "the variant of the prompts that the circuit was extracted for (default: base)")
+    .addOption(
+      new Option(
+        "--pairs <file>",
+        "the pairs that the circuit was extracted for, of a model trained elsewhere",
+      ).conflicts(["task", "variant"]),
+    )
+    .option("--circuits <dir>", "folder of the circuits (default: <run>/circuits)");
 }
 
 /**

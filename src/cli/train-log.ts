@@ -8,6 +8,7 @@ import type { TrainConfig } from "../train/config.ts";
 import { isLearned } from "../train/evaluate.ts";
 import type { SiteStatistics, WeightSparsity } from "../train/statistics.ts";
 import type { EvalEvent, StepEvent, TrainReport } from "../train/trainer.ts";
+import { mean } from "../util/statistics.ts";
 import { describeEngine } from "./engine.ts";
 import type { Output } from "./output.ts";
 import { clock, count, fraction, nats, pad, percent, plural, type Style, short, styleOf, table } from "./render.ts";
@@ -158,10 +159,6 @@ export class TrainLog {
   private print(cells: readonly string[], paint: (line: string) => string = (line) => line): void {
     this.out.line(paint(cells.map((cell, c) => pad(cell, this.columns[c]![1], "right")).join("  ")));
   }
-}
-
-export function mean(values: readonly number[]): number {
-  return values.reduce((sum, x) => sum + x, 0) / values.length;
 }
 
 /** The final report. */

@@ -126,7 +126,7 @@ export class CircuitEvaluator implements Evaluator {
     return this.answers(this.end(kept, { removed, interventions }));
   }
 
-  /** The same under interventions, which are not remembered. */
+  /** The same with all that a circuit may change, and a look at what its nodes carry. */
   run(kept: Uint8Array, changes: Changes): Score {
     return this.answers(this.end(kept, changes));
   }

@@ -16,7 +16,7 @@ import { type FaithfulOptions, FaithfulTask } from "./faithful.ts";
 import type { EdgeList } from "./gates.ts";
 import { maskOf, without } from "./kept.ts";
 import { queryKeyPairs } from "./learned-masks.ts";
-import { rowsOf, scorePairs } from "./pair-scores.ts";
+import { firstPairs, pairAccuracy, scorePairs } from "./pair-scores.ts";
 import { type FewerEdges, removeEdges } from "./remove-edges.ts";
 import { Search } from "./search.ts";
 import type { SearchProblem, SearchResult } from "./search-problem.ts";
@@ -108,8 +108,8 @@ const NOTHING: Extraction = {
 };
 /** Share of the time left for the search with raw logits. */
 const RAW_SHARE = 0.75;
-/** Rows of training pairs that estimates are over. */
-const ESTIMATE_ROWS = 128;
+/** Training pairs that estimates are over. */
+const ESTIMATE_PAIRS = 64;
 
 /** Scores of the unpruned model on the pairs of every split. */
 export function fullScores(model: Model, pairs: Pairs): Record<PairSplit, SplitScore> {
@@ -191,7 +191,7 @@ export class Extractor {
 
   /** To first order: minus the gradient with respect to each node's mask. Its sign does not matter to the search. */
   private readonly estimate = (kept: Uint8Array): Float32Array => {
-    const some = rowsOf(this.pairs.train, 0, Math.min(this.pairs.train.rows, ESTIMATE_ROWS));
+    const some = firstPairs(this.pairs.train, ESTIMATE_PAIRS);
     return this.objective.gradient(some, Float32Array.from(kept)).gradient;
   };
 
@@ -301,8 +301,5 @@ function onSplits<T>(of: (split: PairSplit) => T): Record<PairSplit, T> {
 }
 
 function splitScore(score: Score): SplitScore {
-  const { margins } = score;
-  let both = 0;
-  for (let i = 0; i + 1 < margins.length; i += 2) if (margins[i]! > 0 && margins[i + 1]! > 0) both++;
-  return { taskLoss: score.loss, pairAccuracy: both / (margins.length / 2) };
+  return { taskLoss: score.loss, pairAccuracy: pairAccuracy(score) };
 }

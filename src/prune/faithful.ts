@@ -11,7 +11,7 @@ import { AblatedTask } from "./ablated-task.ts";
 import { ABLATIONS, type Ablation, type AblationKind } from "./ablation.ts";
 import { type Evaluator, lossOfMargins, type RemovedEdges, type Score } from "./evaluator.ts";
 import type { MaskGradient } from "./masked-model.ts";
-import { rowsOf } from "./pair-scores.ts";
+import { firstPairs } from "./pair-scores.ts";
 
 export interface FaithfulOptions {
   /** Ablations besides the circuit's own. */
@@ -107,7 +107,7 @@ export class FaithfulTask implements MaskGradient {
   }
 
   evaluator(batch: PairBatch): Evaluator {
-    const few = rowsOf(batch, 0, Math.min(batch.rows, 2 * FEW_PAIRS));
+    const few = firstPairs(batch, FEW_PAIRS);
     const [own, ...others] = [this.own, ...this.others].map((task) => task.evaluator(batch));
     const passes = this.own.passes(few);
     const conditions: readonly ((kept: Uint8Array, removed?: RemovedEdges) => Score)[] = [

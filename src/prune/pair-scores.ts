@@ -43,6 +43,18 @@ export function pickPairs(batch: PairBatch, pairs: readonly number[]): PairBatch
   };
 }
 
+/** Fraction of pairs with both prompts right. */
+export function pairAccuracy({ margins }: Pick<Score, "margins">): number {
+  let both = 0;
+  for (let i = 0; i + 1 < margins.length; i += 2) if (margins[i]! > 0 && margins[i + 1]! > 0) both++;
+  return both / (margins.length / 2);
+}
+
+/** The first pairs, at most so many. */
+export function firstPairs(batch: PairBatch, count: number): PairBatch {
+  return rowsOf(batch, 0, Math.min(batch.rows, 2 * count));
+}
+
 /** Index of each row's answer position into the B*T tokens. */
 export function answerIndex(batch: PairBatch): Int32Array {
   return batch.last.map((t, row) => row * batch.length + t);

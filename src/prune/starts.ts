@@ -6,7 +6,7 @@ import type { Evaluator } from "./evaluator.ts";
 import { type EdgeList, GATES, Gates } from "./gates.ts";
 import { countKept } from "./kept.ts";
 import type { MaskGradient } from "./masked-model.ts";
-import { rowsOf } from "./pair-scores.ts";
+import { firstPairs, rowsOf } from "./pair-scores.ts";
 
 /** Steps of the integrated gradients that rank the nodes, and the training pairs that they are over. */
 const ATTRIBUTION_STEPS = [1, 5, 10];
@@ -20,7 +20,7 @@ const MANY = 400;
 
 /** Rankings of all nodes, most important first. */
 export function rankings(model: MaskGradient, train: PairBatch, options: AttributionOptions): Promise<Int32Array[]> {
-  const some = rowsOf(train, 0, Math.min(train.rows, 2 * ATTRIBUTION_PAIRS));
+  const some = firstPairs(train, ATTRIBUTION_PAIRS);
   return attributionOrders(model, some, ATTRIBUTION_STEPS, options);
 }
 

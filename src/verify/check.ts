@@ -28,6 +28,11 @@ export interface Check {
   run(lab: Lab): Promise<Finding>;
 }
 
+/** A finding where there is nothing to judge. */
+export function notApplicable(reason: string, tables: readonly Table[] = []): Finding {
+  return { verdict: "not applicable", brief: reason, reason, figures: [], tables };
+}
+
 /** A verdict by how a number compares with two limits, smaller being better. */
 export function below(value: number, pass: number, weak: number): Verdict {
   return value <= pass ? "pass" : value <= weak ? "weak" : "fail";

@@ -10,7 +10,7 @@ import { pairLosses } from "../prune/candidate.ts";
 import type { Score } from "../prune/evaluator.ts";
 import { type FaithfulOptions, FaithfulTask, otherAblations } from "../prune/faithful.ts";
 import { countKept, indices } from "../prune/kept.ts";
-import { rowsOf, scorePairs } from "../prune/pair-scores.ts";
+import { firstPairs, scorePairs } from "../prune/pair-scores.ts";
 import { Rng } from "../util/rng.ts";
 import { mean, meanInterval } from "../util/statistics.ts";
 import { Pruned } from "./pruned.ts";
@@ -137,7 +137,7 @@ export class Lab {
 
   /** Scores circuits by what the search for this one asked: the task alone, or all that makes a circuit faithful. */
   get objective(): (changed: Partial<RestoredCircuit>) => Score {
-    const { faithful } = this;
+    const faithful = this.faithful();
     if (!faithful) return (changed) => this.pruned().score(changed);
     const { kept, removed } = this.subject.circuit;
     const evaluator = this.once("objective", () =>
@@ -146,15 +146,13 @@ export class Lab {
     return (changed) => evaluator.score(changed.kept ?? kept, changed.removed ?? removed);
   }
 
-  /** What a faithful circuit has to withstand; undefined for one that was searched for by the task alone. */
-  get faithful(): FaithfulOptions | undefined {
-    const { ablate, ablation, faithful, seed, target } = this.subject;
+  /** What a faithful circuit of a model has to withstand; undefined when this one was searched for by the task alone. */
+  faithful(
+    { model, ablation, seed }: Pick<Subject, "model" | "ablation" | "seed"> = this.subject,
+  ): FaithfulOptions | undefined {
+    const { ablate, faithful, target } = this.subject;
     if (!faithful) return undefined;
-    return this.once("faithful", () => ({
-      target,
-      seed,
-      others: otherAblations(ablation, (kind) => ablate(kind, ablation.frozenNorm)),
-    }));
+    return { target, seed, others: otherAblations(ablation, (kind) => ablate(kind, ablation.frozenNorm, model)) };
   }
 
   /** Other prompts of the task, as far as they fit the model. */
@@ -215,17 +213,6 @@ export class Lab {
 
 /** From this many kept nodes on, whole passes are faster than computing kept nodes alone. */
 const MANY = 400;
-
-export function firstPairs(batch: PairBatch, count: number): PairBatch {
-  return rowsOf(batch, 0, Math.min(batch.rows, 2 * count));
-}
-
-/** Fraction of pairs with both prompts right. */
-export function pairAccuracy({ margins }: Score): number {
-  let both = 0;
-  for (let i = 0; i + 1 < margins.length; i += 2) if (margins[i]! > 0 && margins[i + 1]! > 0) both++;
-  return both / (margins.length / 2);
-}
 
 /** Mean probability of the right answer among the two. */
 export function rightProbability({ margins }: Score): number {

@@ -7,7 +7,7 @@ import type { PairBatch } from "../data/pairs.ts";
 import type { StoredModel } from "../model/params.ts";
 import { type Ablation, dealt, gathered } from "../prune/ablation.ts";
 import type { PrefixTree } from "../prune/evaluator/prefix-tree.ts";
-import { CircuitEvaluator, type Interventions, lossOfMargins, type Score } from "../prune/evaluator.ts";
+import { CircuitEvaluator, type Interventions, lossOfMargins, type Score, scaling } from "../prune/evaluator.ts";
 
 /** Some of the prompts. */
 export interface Part {
@@ -31,7 +31,7 @@ export class Pruned {
   readonly parts: readonly Part[];
   private readonly circuit: RestoredCircuit;
   private readonly rows: number;
-  private readonly scaling: Interventions;
+  private readonly scaling: Interventions | undefined;
 
   /** `everywhere`: nodes of the last layer at all tokens, not only where prompts are answered. */
   constructor(stored: StoredModel, circuit: RestoredCircuit, ablation: Ablation, batch: PairBatch, everywhere = false) {
@@ -39,7 +39,7 @@ export class Pruned {
     const { draws, frozenNorm } = ablation;
     this.circuit = circuit;
     this.rows = batch.rows;
-    this.scaling = new Map([...circuit.scales].map(([n, factor]) => [n, (value) => factor * value]));
+    this.scaling = scaling(circuit.scales);
     this.parts = dealt(batch, draws.length).flatMap((part, draw) => {
       if (part.rows === 0) return [];
       const evaluator = new CircuitEvaluator(config, params, draws[draw]!, part, { frozenNorm, everywhere });
@@ -54,9 +54,8 @@ export class Pruned {
   ): Score {
     const margins = gathered(
       this.parts.map((part) => {
-        if (!intervene && this.scaling.size === 0) return part.evaluator.score(kept, removed).margins;
-        const interventions = new Map([...this.scaling, ...(intervene?.(part) ?? [])]);
-        return part.evaluator.run(kept, { removed, interventions }).margins;
+        const interventions = intervene ? new Map([...(this.scaling ?? []), ...intervene(part)]) : this.scaling;
+        return part.evaluator.score(kept, removed, interventions).margins;
       }),
       this.rows,
     );

@@ -5,7 +5,6 @@ import type { StoredModel } from "../model/params.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import type { Candidate } from "../prune/candidate.ts";
 import type { Pairs } from "../prune/extract.ts";
-import { otherAblations } from "../prune/faithful.ts";
 import { extractorOf } from "./extractor.ts";
 import type { Lab } from "./lab.ts";
 
@@ -26,14 +25,8 @@ export async function searchAgain(
   { model, stored, ablation, pairs, seed }: SearchAgain,
 ): Promise<Candidate | undefined> {
   const wiring = new Wiring(stored.config, stored.params);
-  const { target, tiedQk, faithful, ablate } = lab.subject;
-  const extractor = extractorOf(
-    model,
-    ablation,
-    pairs,
-    wiring,
-    faithful ? { target, seed, others: otherAblations(ablation, (kind) => ablate(kind, false, model)) } : undefined,
-  );
+  const extractor = extractorOf(model, ablation, pairs, wiring, lab.faithful({ model, ablation, seed }));
+  const { target, tiedQk } = lab.subject;
   const { signal } = lab.options;
   const { search } = await extractor.run({
     target,

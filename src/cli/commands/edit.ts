@@ -12,7 +12,7 @@ import { supports } from "../../prune/evaluator.ts";
 import { inputError } from "../../util/errors.ts";
 import { ensureWritableDir, pathExists, writeFileAtomic } from "../../util/files.ts";
 import { CIRCUIT } from "../circuit-files.ts";
-import { circuitsOf, type TaskCircuit } from "../circuit-source.ts";
+import { circuitsOf, type StoredCircuitFlags, storedCircuitOptions, type TaskCircuit } from "../circuit-source.ts";
 import { editCircuit } from "../edit-circuit.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { pairsSource, runSource } from "../extract-source.ts";
@@ -23,11 +23,8 @@ import { examplesText } from "../program.ts";
 import { count, nats, percent, table } from "../render.ts";
 import { prepareText } from "../trained-run.ts";
 
-interface EditFlags extends EngineFlags {
+interface EditFlags extends EngineFlags, StoredCircuitFlags {
   readonly task?: string;
-  readonly variant?: string;
-  readonly pairs?: string;
-  readonly circuits?: string;
   readonly out?: string;
 }
 
@@ -42,10 +39,9 @@ export function register(command: Command, out: Output): void {
   /** The options share a list, so that it has the order of the command line. */
   const editOption = (flags: string, about: string, parse: (text: string) => Edit): Option =>
     new Option(flags, about).argParser((text: string) => edits.push(parse(text)));
+  storedCircuitOptions(command);
   command
-    .argument("<run>", "a run with circuits, such as runs/quotes; with --pairs any checkpoint or model folder")
     .option("--task <name>", "the task whose circuit it is, of several")
-    .option("--variant <name>", "the variant of the prompts that the circuit was extracted for (default: base)")
     .addOption(
       editOption("--remove <node>", "ablate a node, such as 0.mlp.post_act:12; repeatable", (text) => ({
         action: "remove",
@@ -59,13 +55,6 @@ export function register(command: Command, out: Output): void {
       })),
     )
     .addOption(editOption("--scale <node=factor>", "multiply a node's values by a factor; repeatable", parseScale))
-    .addOption(
-      new Option(
-        "--pairs <file>",
-        "the pairs that the circuit was extracted for, of a model trained elsewhere",
-      ).conflicts(["task", "variant"]),
-    )
-    .option("--circuits <dir>", "folder of the circuits (default: <run>/circuits)")
     .option("--out <dir>", "folder of circuits for the edited one (default: it takes the place of the old one)");
   engineOptions(command);
   jsonOption(command);

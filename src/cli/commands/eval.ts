@@ -5,6 +5,7 @@ import { drawOf, type TaskLoss, type TaskSpec, variantNames } from "../../data/t
 import { Model } from "../../model/model.ts";
 import { isLearned, type PairMetrics, pairMetrics } from "../../train/evaluate.ts";
 import { probeCurve } from "../../train/probes.ts";
+import { mean } from "../../util/statistics.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
 import { jsonOption, oneOf, taskLossOption } from "../options.ts";
@@ -12,7 +13,6 @@ import type { Output } from "../output.ts";
 import { probeText, writeProbe } from "../probe-report.ts";
 import { examplesText } from "../program.ts";
 import { count, nats, percent, type Style, table } from "../render.ts";
-import { mean } from "../train-log.ts";
 import { openTrainedRun, type TrainedRun, tasksOfRun } from "../trained-run.ts";
 import { unfit } from "../unfit.ts";
 

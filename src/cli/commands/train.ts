@@ -40,6 +40,7 @@ import {
 } from "../../train/trainer.ts";
 import { goalError, interruptError, type SparseError } from "../../util/errors.ts";
 import { ensureWritableDir, pathExists, readText } from "../../util/files.ts";
+import { mean } from "../../util/statistics.ts";
 import { CORPUS_HELP, corpusText, documentOptions, mixOptions, readingProgress } from "../corpus-options.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
@@ -51,7 +52,7 @@ import { examplesText } from "../program.ts";
 import { count, fraction, nats, plural } from "../render.ts";
 import { TASK_HELP, tasksOf } from "../task-source.ts";
 import { type ConfigFlags, type TrainSettings, trainSettings } from "../train-config.ts";
-import { headText, mean, Pace, profileText, reportText, TrainLog } from "../train-log.ts";
+import { headText, Pace, profileText, reportText, TrainLog } from "../train-log.ts";
 import { checkTokenizer, prepareText } from "../trained-run.ts";
 
 interface Flags extends ConfigFlags, EngineFlags {

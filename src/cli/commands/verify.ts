@@ -1,12 +1,12 @@
 /** `circuit verify`: checks whether circuits are real, and writes what it found beside them. */
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { CHECKS, type CheckName } from "../../circuits/verification.ts";
 import { Model } from "../../model/model.ts";
 import { goalError, inputError, interruptError, type SparseError } from "../../util/errors.ts";
 import { nearest } from "../../util/nearest.ts";
 import type { Subject } from "../../verify/subject.ts";
 import { openCollection } from "../circuit-files.ts";
-import { circuitsOf } from "../circuit-source.ts";
+import { circuitsOf, type StoredCircuitFlags, storedCircuitOptions } from "../circuit-source.ts";
 import { describeEngine, type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { pairsSource, runSource } from "../extract-source.ts";
 import { interruptible } from "../interrupt.ts";
@@ -17,11 +17,8 @@ import { prepareText } from "../trained-run.ts";
 import { printVerification } from "../verification-report.ts";
 import { verifyTask } from "../verify-task.ts";
 
-interface VerifyFlags extends EngineFlags {
+interface VerifyFlags extends EngineFlags, StoredCircuitFlags {
   readonly task?: string;
-  readonly variant?: string;
-  readonly pairs?: string;
-  readonly circuits?: string;
   readonly thorough: boolean;
   readonly checks?: readonly CheckName[];
   readonly seed: number;
@@ -30,17 +27,9 @@ interface VerifyFlags extends EngineFlags {
 }
 
 export function register(command: Command, out: Output): void {
+  storedCircuitOptions(command);
   command
-    .argument("<run>", "a run with circuits, such as runs/quotes; with --pairs any checkpoint or model folder")
     .option("--task <name>", "task or group (default: every circuit of the run)")
-    .option("--variant <name>", "the variant of the prompts that the circuit was extracted for (default: base)")
-    .addOption(
-      new Option(
-        "--pairs <file>",
-        "the pairs that the circuit was extracted for, of a model trained elsewhere",
-      ).conflicts(["task", "variant"]),
-    )
-    .option("--circuits <dir>", "folder of the circuits (default: <run>/circuits)")
     .option("--thorough", "more pairs and draws, and the checks that search for circuits again", false)
     .option("--checks <names>", `only these, with commas: ${CHECKS.join(", ")}`, checkNames)
     .option("--seed <n>", "seed of what is drawn at random", wholeNumber("--seed"), 0)

@@ -1,7 +1,7 @@
 /** Are the circuit's nodes on or off? */
 
-import { below, type Check, type Finding, nats, worst } from "../check.ts";
-import { firstPairs } from "../lab.ts";
+import { firstPairs } from "../../prune/pair-scores.ts";
+import { below, type Check, type Finding, nats, notApplicable, worst } from "../check.ts";
 import type { Intervene } from "../pruned.ts";
 
 /** Loss with every node binarised, in targets; and with one at a time, its share of nodes above the target. */
@@ -27,13 +27,7 @@ export const binarisation: Check = {
   searches: false,
   async run(lab): Promise<Finding> {
     const { target } = lab.subject;
-    if (lab.nodes.length === 0)
-      return {
-        verdict: "not applicable",
-        brief: "the circuit has no nodes",
-        reason: "the circuit has no nodes",
-        figures: [],
-      };
+    if (lab.nodes.length === 0) return notApplicable("the circuit has no nodes");
     const fit = lab.pruned(firstPairs(lab.subject.pairs(lab.subject.seed).train, lab.few.rows / 2));
     const values = new Map<number, number[]>(lab.nodes.map((n) => [n, []]));
     for (const part of fit.parts) {

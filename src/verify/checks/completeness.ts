@@ -1,7 +1,7 @@
 /** Does the circuit lose what the model loses, when parts of it are knocked out? */
 import type { Table } from "../../circuits/verification.ts";
 import { mean } from "../../util/statistics.ts";
-import { below, type Check, share, worst } from "../check.ts";
+import { below, type Check, notApplicable, share, worst } from "../check.ts";
 import { type Lab, ON_FEW_PAIRS, rightProbability } from "../lab.ts";
 
 /** Differences of probability, mean over random subsets and the worst found. */
@@ -24,13 +24,7 @@ export const completeness: Check = {
   searches: false,
   async run(lab) {
     const { nodes } = lab;
-    if (nodes.length === 0)
-      return {
-        verdict: "not applicable",
-        brief: "the circuit has no nodes",
-        reason: "the circuit has no nodes",
-        figures: [],
-      };
+    if (nodes.length === 0) return notApplicable("the circuit has no nodes");
     const rng = lab.rng("completeness");
     const draws = lab.draws(10, 40);
     const differences: number[] = [];

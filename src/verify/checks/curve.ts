@@ -1,7 +1,7 @@
 /** How fast does performance grow with the size of the circuit? */
 import { attributionOrders } from "../../prune/attribution.ts";
 import { without } from "../../prune/kept.ts";
-import { above, below, type Check, faithfulness, share, worst } from "../check.ts";
+import { above, below, type Check, faithfulness, notApplicable, share, worst } from "../check.ts";
 import type { Lab } from "../lab.ts";
 import { ON_FEW_PAIRS } from "../lab.ts";
 
@@ -33,7 +33,7 @@ export const curve: Check = {
     const full = lab.without([], lab.few).loss;
     if (faithfulness(-full, -empty, -full) === null) {
       const reason = "the model is no better than with every node ablated";
-      return { verdict: "not applicable", brief: reason, reason, figures: [] };
+      return notApplicable(reason);
     }
     const order = await ranked(lab);
     const points = [{ x: 0, y: 0 }];

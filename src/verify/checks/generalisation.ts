@@ -1,6 +1,8 @@
 /** Does the circuit do what the model does on other prompts of the task? */
-import { type Check, nats } from "../check.ts";
-import { ON_PLACES, pairAccuracy } from "../lab.ts";
+
+import { pairAccuracy } from "../../prune/pair-scores.ts";
+import { type Check, nats, notApplicable } from "../check.ts";
+import { ON_PLACES } from "../lab.ts";
 
 /** Loss of the circuit where the model's is within the target: so many targets. */
 const [PASS, WEAK] = [2, 4];
@@ -38,7 +40,7 @@ export const generalisation: Check = {
     ];
     if (done.length === 0) {
       const reason = places.length === 0 ? "the task has no other prompts" : "the model does none of the other prompts";
-      return { verdict: "not applicable", brief: reason, reason, figures: [], tables };
+      return notApplicable(reason, tables);
     }
     const worst = done.reduce((a, b) => (b.circuit.loss > a.circuit.loss ? b : a));
     const within = done.filter(({ circuit }) => circuit.loss <= PASS * target).length;

@@ -1,7 +1,8 @@
 /** Do nodes mean on the whole corpus what they mean on the task? */
 import type { PairBatch } from "../../data/pairs.ts";
-import { mean, median, rankCorrelation } from "../../util/statistics.ts";
-import { above, type Check, type Finding } from "../check.ts";
+import { PrefixTree } from "../../prune/evaluator/prefix-tree.ts";
+import { median, rankCorrelation } from "../../util/statistics.ts";
+import { above, type Check, type Finding, notApplicable } from "../check.ts";
 import { fullValues } from "../full-values.ts";
 import type { Lab } from "../lab.ts";
 import { Pruned } from "../pruned.ts";
@@ -29,24 +30,12 @@ export const monosemanticity: Check = {
   searches: false,
   async run(lab): Promise<Finding> {
     const { heldOut, model, stored, circuit, ablation } = lab.subject;
-    if (!heldOut)
-      return {
-        verdict: "not applicable",
-        brief: "there is no text of the corpus",
-        reason: "there is no text of the corpus",
-        figures: [],
-      };
-    if (lab.nodes.length === 0)
-      return {
-        verdict: "not applicable",
-        brief: "the circuit has no nodes",
-        reason: "the circuit has no nodes",
-        figures: [],
-      };
-    const { ids, tokens } = heldOut(TOKENS[lab.options.form]);
+    if (!heldOut) return notApplicable("there is no text of the corpus");
+    if (lab.nodes.length === 0) return notApplicable("the circuit has no nodes");
+    const { ids: tokenIds, tokens } = heldOut(TOKENS[lab.options.form]);
     const none = new Int32Array(tokens.batch);
     const text: PairBatch = {
-      tokens: ids,
+      tokens: tokenIds,
       rows: tokens.batch,
       length: tokens.length,
       last: none.map(() => tokens.length - 1),
@@ -61,18 +50,20 @@ export const monosemanticity: Check = {
     const actual = fullValues(model, text, part!.prefixes, lab.nodes);
     const task = taskValues(lab);
     await lab.breathe(3, 4);
-    const corpus = byToken(part!.prefixes.ids, actual);
+    const { ids } = part!.prefixes;
+    const corpus = byToken(ids, actual);
     const rows = lab.nodes.map((n) => {
       const values = actual.get(n)!;
-      const known = [...part!.prefixes.ids.keys()].filter((i) => task.get(n)!.has(part!.prefixes.ids[i]!));
+      const onTask = task.get(n)!;
+      const known = [...ids.keys()].filter((i) => onTask.has(ids[i]!));
       return {
         node: n,
         circuit: rankCorrelation(predicted.get(n)?.values ?? [], values),
         token: rankCorrelation(
-          known.map((i) => mean(task.get(n)!.get(part!.prefixes.ids[i]!)!)),
+          known.map((i) => onTask.get(ids[i]!)!.value),
           known.map((i) => values[i]!),
         ),
-        onTask: standingOut(lab, task.get(n)!),
+        onTask: standingOut(lab, onTask),
         onCorpus: standingOut(lab, corpus.get(n)!),
       };
     });
@@ -100,29 +91,26 @@ export const monosemanticity: Check = {
   },
 };
 
-type ByToken = ReadonlyMap<number, readonly number[]>;
+/** By token: how often it occurred, and the mean value there. */
+type ByToken = ReadonlyMap<number, { readonly count: number; readonly value: number }>;
 
 /** The model's values of each node on the task's training prompts, by token. */
 function taskValues(lab: Lab): Map<number, ByToken> {
-  const { model, subject } = { model: lab.subject.model, subject: lab.subject };
-  const { train } = subject.pairs(subject.seed);
-  const [part] = new Pruned(
-    subject.stored,
-    subject.circuit,
-    { ...subject.ablation, draws: [subject.ablation.draws[0]!] },
-    train,
-  ).parts;
-  return byToken(part!.prefixes.ids, fullValues(model, train, part!.prefixes, lab.nodes));
+  const { model, pairs, seed } = lab.subject;
+  const { train } = pairs(seed);
+  const prefixes = new PrefixTree(train);
+  return byToken(prefixes.ids, fullValues(model, train, prefixes, lab.nodes));
 }
 
 function byToken(ids: Int32Array, values: ReadonlyMap<number, Float32Array>): Map<number, ByToken> {
   return new Map(
     [...values].map(([node, list]) => {
-      const groups = new Map<number, number[]>();
+      const groups = new Map<number, { count: number; value: number }>();
       for (const [i, id] of ids.entries()) {
-        const group = groups.get(id);
-        if (group) group.push(list[i]!);
-        else groups.set(id, [list[i]!]);
+        const group = groups.get(id) ?? { count: 0, value: 0 };
+        groups.set(id, group);
+        group.count++;
+        group.value += (list[i]! - group.value) / group.count;
       }
       return [node, groups];
     }),
@@ -131,11 +119,14 @@ function byToken(ids: Int32Array, values: ReadonlyMap<number, Float32Array>): Ma
 
 /** The tokens whose mean value is farthest from the mean over tokens, most first. */
 function standingOut(lab: Lab, groups: ByToken): string {
-  const means = [...groups].filter(([, list]) => list.length >= SEEN).map(([id, list]) => ({ id, value: mean(list) }));
-  const middle = mean([...groups.values()].flat());
-  return means
-    .sort((a, b) => Math.abs(b.value - middle) - Math.abs(a.value - middle) || a.id - b.id)
+  const all = [...groups.values()];
+  const middle =
+    all.reduce((sum, { count, value }) => sum + count * value, 0) / all.reduce((sum, { count }) => sum + count, 0);
+  const far = ({ value }: { readonly value: number }): number => Math.abs(value - middle);
+  return [...groups]
+    .filter(([, { count }]) => count >= SEEN)
+    .sort(([i, a], [j, b]) => far(b) - far(a) || i - j)
     .slice(0, LISTED)
-    .map(({ id }) => JSON.stringify(lab.subject.tokenText(id)))
+    .map(([id]) => JSON.stringify(lab.subject.tokenText(id)))
     .join(" ");
 }

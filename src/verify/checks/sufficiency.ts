@@ -1,7 +1,8 @@
 /** Does the circuit do the task with everything else ablated? */
+
+import { pairAccuracy } from "../../prune/pair-scores.ts";
 import { mean } from "../../util/statistics.ts";
 import { type Check, faithfulness, nats, share } from "../check.ts";
-import { pairAccuracy } from "../lab.ts";
 
 export const sufficiency: Check = {
   name: "sufficiency",

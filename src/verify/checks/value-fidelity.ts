@@ -2,10 +2,11 @@
 import { attentionWidth } from "../../model/config.ts";
 import { mean, median } from "../../util/statistics.ts";
 import { attention, carried } from "../attention.ts";
-import { below, type Check, type Finding, worst } from "../check.ts";
+import { below, type Check, type Finding, notApplicable, worst } from "../check.ts";
 import { fullValues } from "../full-values.ts";
 import type { Lab } from "../lab.ts";
 import { ON_FEW_PAIRS } from "../lab.ts";
+import type { NodeValues, Part } from "../pruned.ts";
 
 /** Fraction of variance unexplained, mean over nodes, and Jensen-Shannon divergence as a share of ln 2, mean over heads. */
 const FVU = [0.2, 0.5] as const;
@@ -26,16 +27,12 @@ export const valueFidelity: Check = {
   praise: "faithful in its values",
   searches: false,
   async run(lab): Promise<Finding> {
-    const unexplained = nodeErrors(lab);
+    const pruned = lab.pruned(lab.few);
+    const traces = pruned.parts.map((part) => ({ part, own: pruned.values(part) }));
+    const unexplained = nodeErrors(lab, traces);
     await lab.breathe(1, 2);
-    if (unexplained.length === 0)
-      return {
-        verdict: "not applicable",
-        brief: "the circuit has no nodes",
-        reason: "the circuit has no nodes",
-        figures: [],
-      };
-    const patterns = headDivergences(lab);
+    if (unexplained.length === 0) return notApplicable("the circuit has no nodes");
+    const patterns = headDivergences(lab, traces);
     const fvu = unexplained.map(({ value }) => Math.min(value, CAP));
     const average = mean(fvu);
     const js = patterns.length > 0 ? mean(patterns.map(({ value }) => value)) : null;
@@ -72,11 +69,15 @@ const CAP = 1;
 /** Mean squares of float32 rounding, by that of the values or, where they are small, by 1. */
 const ROUNDING = 1e-12;
 
-function nodeErrors(lab: Lab): { node: number; value: number; variance: number }[] {
+/** Some of the prompts, and what the circuit's nodes carry on them. */
+interface Traced {
+  readonly part: Part;
+  readonly own: ReadonlyMap<number, NodeValues>;
+}
+
+function nodeErrors(lab: Lab, traces: readonly Traced[]): { node: number; value: number; variance: number }[] {
   const sums = new Map(lab.nodes.map((n) => [n, { count: 0, sum: 0, squares: 0, error: 0 }]));
-  const pruned = lab.pruned(lab.few);
-  for (const part of pruned.parts) {
-    const own = pruned.values(part);
+  for (const { part, own } of traces) {
     const full = fullValues(lab.subject.model, part.batch, part.prefixes, lab.nodes);
     for (const [node, sum] of sums) {
       const seen = own.get(node);
@@ -101,10 +102,9 @@ function nodeErrors(lab: Lab): { node: number; value: number; variance: number }
 }
 
 /** Divergence of attention patterns of the heads that the circuit uses. */
-function headDivergences(lab: Lab): { head: string; value: number }[] {
+function headDivergences(lab: Lab, traces: readonly Traced[]): { head: string; value: number }[] {
   const { stored, model } = lab.subject;
   const { headWidth, heads } = stored.config;
-  const pruned = lab.pruned(lab.few);
   const used = [...new Set(lab.nodes.flatMap((n) => headOf(lab, n) ?? []))];
   return used.map((key) => {
     const [layer, head] = [Math.floor(key / heads), key % heads];
@@ -113,8 +113,7 @@ function headDivergences(lab: Lab): { head: string; value: number }[] {
     const [q, k] = [siteOffset("attn.q"), siteOffset("attn.k")];
     const sink = stored.params.get(`transformer.h.${layer}.attn.attn_imp.sink_logit`)?.[head];
     const divergences: number[] = [];
-    for (const part of pruned.parts) {
-      const own = pruned.values(part);
+    for (const { part, own } of traces) {
       const full = fullValues(model, part.batch, part.prefixes, [
         ...channels.map((c) => q + c),
         ...channels.map((c) => k + c),

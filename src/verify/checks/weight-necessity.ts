@@ -1,12 +1,9 @@
 /** Does the model fail without the circuit's edges? */
 import type { Wiring } from "../../circuits/wiring.ts";
 import { mean } from "../../util/statistics.ts";
-import { type Check, nats, worst } from "../check.ts";
+import { type Check, nats, notApplicable } from "../check.ts";
 import { ON_FEW_PAIRS } from "../lab.ts";
-
-/** Shares of chance, ln 2, and rises of the loss without random edges, nats: as for nodes. */
-const [PASS, WEAK] = [0.9, 0.5];
-const [RANDOM_PASS, RANDOM_WEAK] = [0.01, 0.05];
+import { CHANCE, needed, RISE } from "../needed.ts";
 
 export const weightNecessity: Check = {
   name: "weight necessity",
@@ -16,17 +13,16 @@ export const weightNecessity: Check = {
     "random edges of the same matrices, and for the edges outside the circuit that come nearest to its own in magnitude." +
     ` On ${ON_FEW_PAIRS}.`,
   threshold:
-    `Passes when the loss without the edges is at least ${PASS} ln 2 while without random ones and without those of like ` +
-    `magnitude it rises by less than ${RANDOM_PASS}; weak from ${WEAK} ln 2, or when the others cost up to ${RANDOM_WEAK}. Fails when ` +
-    `the model's own loss is ${WEAK} ln 2 or more.`,
+    `Passes when the loss without the edges is at least ${CHANCE.pass} ln 2 while without random ones and without those of like ` +
+    `magnitude it rises by less than ${RISE.pass}; weak from ${CHANCE.weak} ln 2, or when the others cost up to ${RISE.weak}. Fails when ` +
+    `the model's own loss is ${CHANCE.weak} ln 2 or more.`,
   source: "Gao et al. 2025, section 3.1, for edges",
   praise: "its edges are necessary",
   searches: false,
   async run(lab) {
     const { edges } = lab;
     const { wiring } = lab.subject;
-    if (edges.length === 0)
-      return { verdict: "not applicable", brief: "no edges", reason: "the circuit has no edges", figures: [] };
+    if (edges.length === 0) return notApplicable("the circuit has no edges");
     const evaluator = lab.ablated.evaluator(lab.few);
     const all = new Uint8Array(wiring.nodes).fill(1);
     const without = (removed: readonly number[]) => evaluator.score(all, new Set(removed));
@@ -44,28 +40,17 @@ export const weightNecessity: Check = {
     }
     const alike = without(nearestByWeight(edges, others, wiring)).loss - base;
     const random = mean(losses) - base;
-    const chance = own.loss / Math.LN2;
     const rise = Math.max(random, alike);
-    // Without anything to lose, a model fails without any edges.
-    const fails = base >= WEAK * Math.LN2;
-    const verdict = worst(
-      fails ? "fail" : "pass",
-      chance >= PASS ? "pass" : chance >= WEAK ? "weak" : "fail",
-      rise < RANDOM_PASS ? "pass" : rise < RANDOM_WEAK ? "weak" : "fail",
-    );
+    const { verdict, brief } = needed({ full: base, without: own.loss, rise }, "its edges", "other edges");
     return {
       verdict,
-      brief: fails
-        ? "the model fails anyway"
-        : chance < PASS
-          ? `loss ${nats(own.loss)} without its edges`
-          : `other edges cost ${nats(rise)}`,
+      brief,
       reason:
         `without its edges task loss ${nats(own.loss)} (chance ${nats(Math.LN2)}, with them ${nats(base)}); without as many random ones ` +
         `${nats(base + random)}, without others of like magnitude ${nats(base + alike)}`,
       figures: [
         lab.loss("task loss without the circuit's edges", own),
-        { name: "the same, as a share of ln 2", value: chance },
+        { name: "the same, as a share of ln 2", value: own.loss / Math.LN2 },
         { name: "rise of the loss without random edges, mean", value: random, unit: "nats" },
         { name: "rise of the loss without random edges, worst", value: Math.max(...losses) - base, unit: "nats" },
         { name: "rise of the loss without edges of like magnitude", value: alike, unit: "nats" },
