@@ -193,6 +193,8 @@ const fileSchema = z.strictObject({
     seeds: z.array(z.int()),
     /** Whether query and key of a channel were to stay or go together. */
     tiedQk: z.boolean(),
+    /** Sites whose nodes were pruned. */
+    sites: z.array(site).default(() => [...SITES]),
     /** Whether the search also asked for other ablations, relaxation and necessity. */
     faithful: z.boolean(),
     /** Masks whose task loss was evaluated. */

@@ -2,6 +2,7 @@
 import { CIRCUIT_FORMAT, CIRCUIT_VERSION, type Circuit } from "../circuits/schema.ts";
 import type { EngineInfo } from "../engine/engine.ts";
 import { weightsHash } from "../model/params.ts";
+import type { Site } from "../model/sites.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import type { Candidate, Size } from "../prune/candidate.ts";
 import type { Extraction, PairSplit, Pairs, SplitScore } from "../prune/extract.ts";
@@ -31,6 +32,7 @@ export interface CircuitParts {
   readonly seeds: readonly number[];
   readonly evaluations: number;
   readonly tiedQk: boolean;
+  readonly sites: readonly Site[];
   readonly faithful: boolean;
   readonly engine: EngineInfo;
 }
@@ -85,6 +87,7 @@ export function buildCircuit(parts: CircuitParts): Circuit {
       method: "gates, attribution, elimination, local search",
       seeds: [...parts.seeds],
       tiedQk: parts.tiedQk,
+      sites: [...parts.sites],
       faithful: parts.faithful,
       candidates: parts.evaluations,
       stages: stageRecords(parts),

@@ -29,7 +29,7 @@ export function editCircuit({ circuit, source, task, wiring, start, steps, model
   const { provenance, search } = circuit;
   const ablation = measureAblation(model, text, { kind, frozenNorm, seed: search.seeds[0] ?? provenance.seed });
   const pairs = task.pairs(provenance.seed);
-  const extractor = extractorOf(model, ablation, pairs, wiring);
+  const extractor = extractorOf(model, ablation, pairs, wiring, { sites: search.sites });
   const lossesOf = (of: RestoredCircuit) => bySplit(scoresOf(extractor, of), (s) => s.taskLoss);
   checkLosses(circuit.taskLoss, lossesOf(start));
 

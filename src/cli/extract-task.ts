@@ -4,6 +4,7 @@ import { readCircuit, serializeCircuit } from "../circuits/file.ts";
 import type { Circuit } from "../circuits/schema.ts";
 import { Wiring } from "../circuits/wiring.ts";
 import type { Model } from "../model/model.ts";
+import type { Site } from "../model/sites.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import { type Candidate, compareSize } from "../prune/candidate.ts";
 import { type ExtractOptions, type Extractor, fullScores, type Pairs } from "../prune/extract.ts";
@@ -35,6 +36,8 @@ export interface TaskJob extends Omit<ExtractOptions, "signal" | "progress" | "c
   /** Seconds for the search of each seed. */
   readonly budget?: number | undefined;
   readonly ablation: Ablation;
+  /** Sites whose nodes are pruned. */
+  readonly sites: readonly Site[];
   /** What a faithful circuit has to withstand besides it; undefined when the task alone is asked for. */
   readonly others: readonly Ablation[] | undefined;
   /** Folder of circuit.json. */
@@ -106,8 +109,11 @@ async function searchSeed(job: TaskJob, seed: number): Promise<Searched> {
   const { model, task, out, signal, ablation, source, budget } = job;
   const pairs = task.pairs(seed);
   const wiring = new Wiring(source.stored.config, source.stored.params);
-  const { others, target } = job;
-  const extractor = extractorOf(model, ablation, pairs, wiring, others && { others, target, seed });
+  const { others, target, sites } = job;
+  const extractor = extractorOf(model, ablation, pairs, wiring, {
+    sites,
+    faithful: others && { others, target, seed },
+  });
   const line = new SearchProgress(out, job.seeds > 1 ? `${task.name}, seed ${seed}` : task.name);
   const deadline = budget === undefined ? undefined : performance.now() + 1000 * budget;
   const progress = line.tell.bind(line);
@@ -157,6 +163,7 @@ function finish(
     seed,
     seeds: results.map((r) => r.seed),
     tiedQk: job.tiedQk,
+    sites: job.sites,
     faithful: job.others !== undefined,
     evaluations: results.reduce((sum, r) => sum + r.extraction.search.evaluations, 0),
     engine: model.engine.info,

@@ -62,6 +62,15 @@ export function oneOf<T extends string>(flag: string, names: readonly T[]): (tex
   };
 }
 
+/** The parser of a list with commas of some names; each once, in the names' order. */
+export function listOf<T extends string>(flag: string, names: readonly T[]): (text: string) => readonly T[] {
+  const parse = oneOf(flag, names);
+  return (text) => {
+    const given = new Set(text.split(",").map((part) => parse(part.trim())));
+    return names.filter((name) => given.has(name));
+  };
+}
+
 /** `--task-loss`, for every task of a run. */
 export function taskLossOption(): Option {
   return new Option(

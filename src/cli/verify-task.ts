@@ -174,6 +174,7 @@ function subjectOf({ source, task, circuit, model, text, peers }: VerifyJob): Su
     target: circuit.target,
     seed: circuit.provenance.seed,
     tiedQk: circuit.search.tiedQk,
+    sites: circuit.search.sites,
     faithful: circuit.search.faithful,
     ablation: ablate(kind, frozenNorm),
     ablate,

@@ -15,6 +15,7 @@ export interface CurveProblem {
   readonly connected: (kept: Uint8Array) => Uint8Array;
   readonly size: (kept: Uint8Array) => Size;
   readonly partner?: ((node: number) => number | undefined) | undefined;
+  readonly stays?: Uint8Array | undefined;
   readonly estimate?: ((kept: Uint8Array) => ArrayLike<number>) | undefined;
   /** Circuits of any size and loss to start from. */
   readonly starts: readonly Uint8Array[];
@@ -46,9 +47,9 @@ export async function lossCurve(problem: CurveProblem): Promise<CurvePoint[]> {
         .map(([kept, loss]) => ({ kept, loss, ...size(kept) }))
         .sort(compareSize);
       if (!start) break;
-      const { halted, partner, estimate } = problem;
+      const { halted, partner, stays, estimate } = problem;
       const loss = (kept: Uint8Array): number => search.score(kept).loss;
-      const left = await eliminate(start.kept, { loss, level, connected, partner, estimate, halted });
+      const left = await eliminate(start.kept, { loss, level, connected, partner, stays, estimate, halted });
       if (left) losses.set(left.kept, loss(left.kept));
       if (left) offer(left.kept);
       offer(start.kept);

@@ -10,6 +10,8 @@ export interface EliminateOptions {
   readonly connected: (kept: Uint8Array) => Uint8Array;
   /** The node that must go with a node, if there is one: query and key of a channel when they are tied. */
   readonly partner?: ((node: number) => number | undefined) | undefined;
+  /** Nodes that are never removed, one byte each; they go with what cuts them off. */
+  readonly stays?: Uint8Array | undefined;
   /** Cheap estimates of how much the loss changes without each node, by flat index: used while a circuit is large. */
   readonly estimate?: ((kept: Uint8Array) => ArrayLike<number>) | undefined;
   /** Asked now and then; true ends it early. */
@@ -51,7 +53,7 @@ export async function eliminate(start: Uint8Array, options: EliminateOptions): P
   if (loss(rest) > level) return undefined;
   const [kept, stopped] = await removeAll(rest, options, connected);
   if (stopped) return { kept, minimal: false };
-  const canGo = (mask: Uint8Array): boolean => removals(mask, loss, options.partner).some((r) => r.loss <= level);
+  const canGo = (mask: Uint8Array): boolean => removals(mask, loss, options).some((r) => r.loss <= level);
   if (!canGo(kept)) return { kept, minimal: true };
   const [alone, early] = await removeAll(kept, options, (mask) => mask);
   const left = connected(alone);
@@ -65,33 +67,40 @@ async function removeAll(
   options: EliminateOptions,
   closed: (kept: Uint8Array) => Uint8Array,
 ): Promise<[kept: Uint8Array, stopped: boolean]> {
-  const { level, halted, rng, partner } = options;
+  const { level, halted, rng } = options;
   const loss = (kept: Uint8Array): number => options.loss(closed(kept));
   let kept = start;
   for (;;) {
     if (await halted()) return [kept, true];
     const fewer =
-      options.estimate && countKept(kept) > ESTIMATED && withoutEstimated(kept, options.estimate(kept), loss, level);
+      options.estimate &&
+      countKept(kept) > ESTIMATED &&
+      withoutEstimated(kept, removable(kept, options.stays), options.estimate(kept), loss, level);
     if (fewer) {
       kept = closed(fewer);
       continue;
     }
-    const ranked = removals(kept, loss, partner);
-    const removable = ranked.filter((r) => r.loss <= level);
-    if (removable.length === 0) return [kept, false];
-    const nodes = (rng ? disturbed(removable, rng) : removable).map((r) => r.nodes);
+    const ranked = removals(kept, loss, options);
+    const spare = ranked.filter((r) => r.loss <= level);
+    if (spare.length === 0) return [kept, false];
+    const nodes = (rng ? disturbed(spare, rng) : spare).map((r) => r.nodes);
     kept = closed((ranked.length > ONE_BY_ONE ? withoutChunk : withoutEach)(kept, nodes, loss, level));
   }
 }
 
-/** Losses after removing each kept node alone, or with its partner, smallest first. */
+/** The kept nodes that may go. */
+function removable(kept: Uint8Array, stays: Uint8Array | undefined): number[] {
+  return indices(kept).filter((n) => !stays?.[n]);
+}
+
+/** Losses after removing each kept node that may go alone, or with its partner, smallest first. */
 export function removals(
   kept: Uint8Array,
   loss: (kept: Uint8Array) => number,
-  partner?: (node: number) => number | undefined,
+  { partner, stays }: Pick<EliminateOptions, "partner" | "stays">,
 ): Removal[] {
   const list: Removal[] = [];
-  for (const node of indices(kept)) {
+  for (const node of removable(kept, stays)) {
     const other = partner?.(node);
     const both = other !== undefined && kept[other] === 1;
     if (both && other < node) continue;
@@ -128,13 +137,14 @@ const withoutChunk: Remove = (kept, nodes, loss, level) => {
 /** Removes the largest chunk of the nodes that matter least by an estimate; undefined when no large one can go. */
 function withoutEstimated(
   kept: Uint8Array,
+  nodes: readonly number[],
   change: ArrayLike<number>,
   loss: (kept: Uint8Array) => number,
   level: number,
 ): Uint8Array | undefined {
-  const nodes = indices(kept).sort((a, b) => Math.abs(change[a]!) - Math.abs(change[b]!) || a - b);
-  for (let chunk = Math.floor(nodes.length * CHUNK_SHARE); chunk >= LEAST_CHUNK; chunk = Math.floor(chunk / 2)) {
-    const trial = without(kept, nodes.slice(0, chunk));
+  const ranked = nodes.toSorted((a, b) => Math.abs(change[a]!) - Math.abs(change[b]!) || a - b);
+  for (let chunk = Math.floor(ranked.length * CHUNK_SHARE); chunk >= LEAST_CHUNK; chunk = Math.floor(chunk / 2)) {
+    const trial = without(kept, ranked.slice(0, chunk));
     if (loss(trial) <= level) return trial;
   }
   return undefined;

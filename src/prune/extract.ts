@@ -16,11 +16,13 @@ import { type FaithfulOptions, FaithfulTask } from "./faithful.ts";
 import type { EdgeList } from "./gates.ts";
 import { maskOf, without } from "./kept.ts";
 import { queryKeyPairs } from "./learned-masks.ts";
+import type { MaskGradient } from "./masked-model.ts";
 import { firstPairs, pairAccuracy, scorePairs } from "./pair-scores.ts";
 import { type FewerEdges, removeEdges } from "./remove-edges.ts";
 import { Search } from "./search.ts";
 import type { SearchProblem, SearchResult } from "./search-problem.ts";
 import { gateCircuits, rankings } from "./starts.ts";
+import { heldOpen } from "./stays.ts";
 
 export interface ExtractOptions {
   /** Task loss to reach, nats. */
@@ -74,6 +76,8 @@ export interface Measures {
   edgesOf(kept: Uint8Array, removed?: RemovedEdges): number[];
   /** All edges of the model. */
   readonly edges: EdgeList;
+  /** Nodes that are never removed, one byte each, and that `connected` adds; undefined when there are none. */
+  readonly stays?: Uint8Array | undefined;
 }
 
 export interface SplitScore {
@@ -120,6 +124,8 @@ export function fullScores(model: Model, pairs: Pairs): Record<PairSplit, SplitS
 export class Extractor {
   /** What the search goes by: the task under the ablation, or all that makes a circuit faithful. */
   private readonly objective: AblatedTask | FaithfulTask;
+  /** Its gradients, for what may be pruned. */
+  private readonly gradients: MaskGradient;
   private readonly pairs: Pairs;
   private readonly measures: Measures;
   private readonly evaluators: Readonly<Record<PairSplit, Evaluator>>;
@@ -130,6 +136,7 @@ export class Extractor {
   constructor(model: Model, ablation: Ablation, pairs: Pairs, measures: Measures, faithful?: FaithfulOptions) {
     const ablated = new AblatedTask(model, ablation);
     this.objective = faithful ? new FaithfulTask(model, ablation, faithful) : ablated;
+    this.gradients = measures.stays ? heldOpen(this.objective, measures.stays) : this.objective;
     this.pairs = pairs;
     this.measures = measures;
     this.evaluators = onSplits((split) => ablated.evaluator(pairs[split]));
@@ -156,13 +163,13 @@ export class Extractor {
     };
     const stop = signal ? AbortSignal.any([signal, ended.signal]) : ended.signal;
     const { fit, verify } = this;
-    const orders = await rankings(this.objective, this.pairs.train, { signal, progress: tell("attribution") });
+    const orders = await rankings(this.gradients, this.pairs.train, { signal, progress: tell("attribution") });
     if (orders.length === 0) return NOTHING;
     const starts: Uint8Array[] = [];
     for (let run = 0; run < options.gateRuns && !stop.aborted; run++) {
       const { edges, connected } = this.measures;
       starts.push(
-        ...(await gateCircuits(this.objective, this.pairs.train, {
+        ...(await gateCircuits(this.gradients, this.pairs.train, {
           order: orders[orders.length - 1]!,
           edges,
           connected,
@@ -192,7 +199,7 @@ export class Extractor {
   /** To first order: minus the gradient with respect to each node's mask. Its sign does not matter to the search. */
   private readonly estimate = (kept: Uint8Array): Float32Array => {
     const some = firstPairs(this.pairs.train, ESTIMATE_PAIRS);
-    return this.objective.gradient(some, Float32Array.from(kept)).gradient;
+    return this.gradients.gradient(some, Float32Array.from(kept)).gradient;
   };
 
   private partner({ tiedQk }: ExtractOptions): ((node: number) => number | undefined) | undefined {
@@ -209,10 +216,10 @@ export class Extractor {
     options: ExtractOptions,
     calibrated: boolean,
   ): Promise<SearchResult> {
-    const { size, connected } = this.measures;
+    const { size, connected, stays } = this.measures;
     const { target, seed, kicks, deadline, signal, progress } = options;
     return new Search(
-      { ...problem, orders, target, size, connected, partner: this.partner(options), estimate: this.estimate },
+      { ...problem, orders, target, size, connected, partner: this.partner(options), stays, estimate: this.estimate },
       {
         seed,
         kicks,
@@ -241,13 +248,14 @@ export class Extractor {
     progress: (done: number, of: number) => void,
   ): Promise<CurvePoint[]> {
     const { fit: search, verify } = this;
-    const { size, connected } = this.measures;
+    const { size, connected, stays } = this.measures;
     return lossCurve({
       search,
       verify,
       size,
       connected,
       partner: this.partner(options),
+      stays,
       estimate: this.estimate,
       starts,
       halted,

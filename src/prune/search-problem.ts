@@ -16,6 +16,8 @@ export interface SearchProblem {
   readonly orders: readonly Int32Array[];
   /** The node that must go with a node, if there is one. */
   readonly partner?: ((node: number) => number | undefined) | undefined;
+  /** Nodes that are never removed, one byte each. */
+  readonly stays?: Uint8Array | undefined;
   /** Estimates of how much the loss changes without each node of a circuit. */
   readonly estimate?: ((kept: Uint8Array) => ArrayLike<number>) | undefined;
   /** Circuits to start from besides the orders' top nodes. */

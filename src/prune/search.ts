@@ -196,12 +196,13 @@ export class Search {
 
   /** Eliminates from a circuit and keeps what is left as a candidate; undefined when there is none. */
   private async eliminate(start: Uint8Array, stage: Stage, rng?: Rng): Promise<Candidate | undefined> {
-    const { connected, partner, estimate } = this.problem;
+    const { connected, partner, stays, estimate } = this.problem;
     const eliminated = await eliminate(start, {
       loss: (kept) => this.loss(kept),
       level: this.level,
       connected,
       partner,
+      stays,
       estimate,
       halted: () => this.halted(),
       rng,
@@ -313,7 +314,7 @@ export class Search {
     while (spare && !(await this.halted())) {
       spare = false;
       const kept = maskOf(best.kept, orders[0]!.length);
-      for (const { nodes, loss } of removals(kept, (mask) => this.loss(mask), this.problem.partner)) {
+      for (const { nodes, loss } of removals(kept, (mask) => this.loss(mask), this.problem)) {
         if (loss > target) break;
         const trial = without(kept, nodes);
         if (!this.holds(measured(trial))) continue;

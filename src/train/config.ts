@@ -85,6 +85,8 @@ const optimizerSchema = z.strictObject({
   weightDecay: z.number().min(0).max(10),
   /** Fraction of nonzero entries of each matrix at the end; 1 trains dense. */
   density: z.number().gt(0).max(1),
+  /** The same of embedding, unembedding and biases; null: `density`. */
+  embedDensity: z.number().gt(0).max(1).nullable(),
   anneal: z.enum(["linear", "exponential"]),
   annealStart: fraction,
   annealEnd: fraction,
@@ -186,6 +188,7 @@ export const TRAIN_DEFAULTS: TrainConfig = {
     eps: 0.1,
     weightDecay: 0.1,
     density: 1 / 16,
+    embedDensity: null,
     anneal: "exponential",
     annealStart: 0.01,
     annealEnd: 0.5,

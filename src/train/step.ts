@@ -17,7 +17,7 @@ import type { Param, TokenShape } from "../engine/engine.ts";
 import { Tape } from "../engine/tape.ts";
 import { nextTokenLoss } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
-import { type ParamSpec, paramSpecs, shapeSize } from "../model/names.ts";
+import { LM_HEAD, type ParamSpec, paramSpecs, shapeSize, WTE } from "../model/names.ts";
 import { densityAt, lrAt, type Schedule } from "./schedule.ts";
 
 export interface StepConfig extends Schedule {
@@ -32,6 +32,11 @@ export interface StepConfig extends Schedule {
   readonly clipRms: number;
   /** Project biases too (the paper) or leave them dense (the release). */
   readonly sparseBiases: boolean;
+  /**
+   * Density of what has one entry for each channel and token or each channel alone, embedding, unembedding and biases: a
+   * fixed number of weights shared by entry starves them as the width grows. Default: that of the other matrices.
+   */
+  readonly embedDensity?: number | null | undefined;
   /** n: see `Stepper`. Default 1, which is exact. */
   readonly denseGradEvery?: number | undefined;
 }
@@ -48,6 +53,11 @@ function isKept(c: StepConfig, i: number): boolean {
 export function firstKeptStep(c: StepConfig): number | undefined {
   for (let i = 1; i < c.steps; i++) if (isKept(c, i)) return i;
   return undefined;
+}
+
+/** Whether a parameter grows with the width and not with its square. */
+function isPerChannel({ name, sparsified }: ParamSpec): boolean {
+  return sparsified === "bias" || name === WTE || name === LM_HEAD;
 }
 
 /** Added to the RMS before dividing. */
@@ -172,9 +182,10 @@ export class Stepper {
     const keptOnly = dense ? undefined : { droppedM: back(c.beta1), droppedV: back(c.beta2) };
     const lr = lrAt(c, i);
     const density = densityAt(c, i);
+    const embedDensity = densityAt({ ...c, density: c.embedDensity ?? c.density }, i);
     for (const { param, spec, size } of this.trained) {
       const sparsified = spec.sparsified === "matrix" || (spec.sparsified === "bias" && c.sparseBiases);
-      const k = Math.floor(density * size);
+      const k = Math.floor((isPerChannel(spec) ? embedDensity : density) * size);
       this.model.engine.adam(param, {
         gradScale,
         lr,

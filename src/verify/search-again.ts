@@ -25,8 +25,9 @@ export async function searchAgain(
   { model, stored, ablation, pairs, seed }: SearchAgain,
 ): Promise<Candidate | undefined> {
   const wiring = new Wiring(stored.config, stored.params);
-  const extractor = extractorOf(model, ablation, pairs, wiring, lab.faithful({ model, ablation, seed }));
-  const { target, tiedQk } = lab.subject;
+  const { target, tiedQk, sites } = lab.subject;
+  const faithful = lab.faithful({ model, ablation, seed });
+  const extractor = extractorOf(model, ablation, pairs, wiring, { sites, faithful });
   const { signal } = lab.options;
   const { search } = await extractor.run({
     target,

@@ -4,6 +4,7 @@ import type { Wiring } from "../circuits/wiring.ts";
 import type { PairBatch } from "../data/pairs.ts";
 import type { Model } from "../model/model.ts";
 import type { StoredModel } from "../model/params.ts";
+import type { Site } from "../model/sites.ts";
 import type { Ablation, AblationKind } from "../prune/ablation.ts";
 import type { Pairs } from "../prune/extract.ts";
 import type { TokenBatch } from "../prune/means.ts";
@@ -27,6 +28,8 @@ export interface Subject {
   /** Seed of its search. */
   readonly seed: number;
   readonly tiedQk: boolean;
+  /** Sites whose nodes were pruned. */
+  readonly sites: readonly Site[];
   /** Whether it was searched for as a faithful one. */
   readonly faithful: boolean;
   /** The ablation that it was found under. */

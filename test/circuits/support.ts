@@ -5,7 +5,7 @@ import type { Params } from "../../src/circuits/edges.ts";
 import { CIRCUIT_FORMAT, CIRCUIT_VERSION, type Circuit } from "../../src/circuits/schema.ts";
 import { circuitStructure } from "../../src/circuits/structure.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
-import { nodeCount, parseNodeId, siteSpecs } from "../../src/model/sites.ts";
+import { nodeCount, parseNodeId, SITES, siteSpecs } from "../../src/model/sites.ts";
 import { Rng } from "../../src/util/rng.ts";
 
 interface Fixture {
@@ -112,6 +112,7 @@ function frame(
       candidates: 120,
       stages: [{ name: "bisect", nodesBefore: 224, nodesAfter: 12, edgesBefore: 468, edgesAfter: 9, taskLoss: 0.0191 }],
       tiedQk: false,
+      sites: [...SITES],
       faithful: false,
       oneMinimal: true,
     },

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { Wiring } from "../../src/circuits/wiring.ts";
 import { Model } from "../../src/model/model.ts";
+import { SITES } from "../../src/model/sites.ts";
 import { AblatedTask } from "../../src/prune/ablated-task.ts";
 import type { Ablation } from "../../src/prune/ablation.ts";
 import { FaithfulTask, otherAblations } from "../../src/prune/faithful.ts";
@@ -75,7 +76,10 @@ it("has the gradient of its loss", () => {
 it("finds a circuit that meets every condition, inside the planted one", async () => {
   const wiring = new Wiring(stored.config, stored.params);
   const pairs = { train: batch, val: batch, test: batch };
-  const extractor = extractorOf(model, own, pairs, wiring, { others, target: TARGET, seed: 0 });
+  const extractor = extractorOf(model, own, pairs, wiring, {
+    sites: SITES,
+    faithful: { others, target: TARGET, seed: 0 },
+  });
   const options = { target: TARGET, seed: 0, gateRuns: 1, kicks: 3, tiedQk: false, pruneEdges: false };
   const { search } = await extractor.run({ ...options, calibrated: false, curve: false });
   const kept = new Uint8Array(fill.length);

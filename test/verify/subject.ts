@@ -5,6 +5,7 @@ import type { PairBatch } from "../../src/data/pairs.ts";
 import { ReferenceEngine } from "../../src/engine/reference.ts";
 import { Model } from "../../src/model/model.ts";
 import type { StoredModel } from "../../src/model/params.ts";
+import { SITES } from "../../src/model/sites.ts";
 import type { Ablation } from "../../src/prune/ablation.ts";
 import type { Pairs } from "../../src/prune/extract.ts";
 import { measureAblation, type TokenBatch } from "../../src/prune/means.ts";
@@ -36,6 +37,7 @@ export function subjectOf({ stored, kept, removed, scales, pairs, text, ablation
     target: 0.15,
     seed: 0,
     tiedQk: false,
+    sites: SITES,
     faithful: false,
     ablation: "draws" in own ? (own as Ablation) : ablate(own.kind, own.frozenNorm),
     ablate,

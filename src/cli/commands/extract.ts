@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import * as path from "node:path";
 import { type Command, Option } from "commander";
 import { Model } from "../../model/model.ts";
+import { SITES, type Site } from "../../model/sites.ts";
 import { ABLATIONS, type Ablation, type AblationKind } from "../../prune/ablation.ts";
 import { otherAblations } from "../../prune/faithful.ts";
 import { measureAblation } from "../../prune/means.ts";
@@ -20,7 +21,7 @@ import { CHUNK_TOKENS, type ExtractableTask, type ExtractSource, pairsSource, ru
 import { extractTask } from "../extract-task.ts";
 import { interruptible } from "../interrupt.ts";
 import { checkMemory } from "../memory.ts";
-import { duration, jsonOption, oneOf, realNumber, wholeNumber } from "../options.ts";
+import { duration, jsonOption, listOf, oneOf, realNumber, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { examplesText } from "../program.ts";
 import { prepareText } from "../trained-run.ts";
@@ -37,6 +38,7 @@ interface ExtractFlags extends EngineFlags {
   readonly ablation: AblationKind;
   readonly frozenNorm: boolean;
   readonly tiedQk: boolean;
+  readonly sites: readonly Site[];
   readonly pruneEdges: boolean;
   readonly faithful: boolean;
   readonly gates: number;
@@ -69,6 +71,12 @@ export function register(command: Command, out: Output): void {
       "mean",
     )
     .option("--frozen-norm", "norms divide by what they divide by in the full model", false)
+    .option(
+      "--sites <list>",
+      "prune at these sites only, separated by commas; nodes of the others stay (default: all)",
+      listOf("--sites", SITES),
+      SITES,
+    )
     .option("--tied-qk", "query and key of a channel stay or go together", false)
     .option("--prune-edges", "remove single edges too, after the nodes", false)
     .option(
@@ -251,6 +259,7 @@ function argsOf(flags: ExtractFlags): string[] {
   return [
     ...Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]),
     ...(flags.frozenNorm ? ["--frozen-norm"] : []),
+    ...(flags.sites.length < SITES.length ? ["--sites", flags.sites.join(",")] : []),
     ...(flags.tiedQk ? ["--tied-qk"] : []),
     ...(flags.pruneEdges ? ["--prune-edges"] : []),
     ...(flags.faithful ? ["--faithful"] : []),

@@ -1,6 +1,8 @@
 /** Is each node and each edge needed? */
+import { siteSpecs } from "../../model/sites.ts";
 import { holdsWithin } from "../../prune/candidate.ts";
 import { without } from "../../prune/kept.ts";
+import { standing } from "../../prune/stays.ts";
 import { type Check, nats } from "../check.ts";
 
 /** Nodes and edges that are left out; of more, as many are drawn at random. */
@@ -21,12 +23,13 @@ export const minimality: Check = {
   praise: "minimal",
   searches: false,
   async run(lab) {
-    const { circuit, wiring, target } = lab.subject;
+    const { circuit, wiring, target, stored, sites } = lab.subject;
     const base = lab.objective({}).loss;
     const rng = lab.rng("minimality");
     const some = (items: readonly number[]): readonly number[] =>
       items.length <= MOST ? items : rng.sample(items, MOST).sort((a, b) => a - b);
-    const [ownNodes, ownEdges] = [some(lab.nodes), some(lab.edges)];
+    const stays = standing(siteSpecs(stored.config), sites);
+    const [ownNodes, ownEdges] = [some(lab.nodes.filter((n) => !stays?.[n])), some(lab.edges)];
     const total = ownNodes.length + ownEdges.length;
     const leaveOut = async (
       items: readonly number[],
