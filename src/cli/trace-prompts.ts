@@ -10,8 +10,8 @@ import type { StoredModel } from "../model/params.ts";
 import { nodeId, nodeIndexOf, siteSpecs } from "../model/sites.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import { answerLogits } from "../prune/pair-scores.ts";
+import { type NodeValues, type Part, Pruned } from "../prune/pruned.ts";
 import { attention, carried } from "../verify/attention.ts";
-import { type NodeValues, type Part, Pruned } from "../verify/pruned.ts";
 
 export interface TracedPrompt {
   readonly name: string;

@@ -46,6 +46,8 @@ export interface Hooks {
   /** Called with the value that the rest of the model sees; the handle is valid until the tape is freed. */
   readonly record?: (name: HookName, x: Activation) => void;
   readonly masks?: ReadonlyMap<SiteName, SiteMask>;
+  /** Called with what is about to be masked. */
+  readonly unmasked?: (name: SiteName, x: Activation) => void;
   readonly patches?: ReadonlyMap<HookName, SitePatch>;
 }
 
@@ -92,7 +94,10 @@ class Pass {
   private ablate(name: SiteName, x: Activation): Activation {
     let value = x;
     const masked = this.hooks.masks?.get(name);
-    if (masked) value = mask(this.tape, value, masked.mask, masked.mean);
+    if (masked) {
+      this.hooks.unmasked?.(name, x);
+      value = mask(this.tape, x, masked.mask, masked.mean);
+    }
     return this.tap(name, value);
   }
 

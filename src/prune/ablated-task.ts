@@ -30,14 +30,15 @@ export class AblatedTask implements MaskGradient {
     this.specs = this.masked[0]!.specs;
   }
 
-  gradient(batch: PairBatch, mask: Float32Array): { loss: number; gradient: Float32Array } {
-    if (this.masked.length === 1) return this.masked[0]!.gradient(batch, mask);
+  /** `valueWeight`: of how far kept nodes are from what they carry in the full model, added to the task loss. */
+  gradient(batch: PairBatch, mask: Float32Array, valueWeight = 0): { loss: number; gradient: Float32Array } {
+    if (this.masked.length === 1) return this.masked[0]!.gradient(batch, mask, valueWeight);
     const sum = new Float32Array(this.nodes);
     let loss = 0;
     for (const [draw, part] of dealt(batch, this.masked.length).entries()) {
       if (part.rows === 0) continue;
       const share = part.rows / batch.rows;
-      const of = this.masked[draw]!.gradient(part, mask);
+      const of = this.masked[draw]!.gradient(part, mask, valueWeight);
       loss += share * of.loss;
       for (let n = 0; n < sum.length; n++) sum[n]! += share * of.gradient[n]!;
     }

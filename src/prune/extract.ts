@@ -14,7 +14,7 @@ import { type CurvePoint, lossCurve } from "./curve.ts";
 import { type Evaluator, type Interventions, lossOfMargins, type RemovedEdges, type Score } from "./evaluator.ts";
 import { type FaithfulOptions, FaithfulTask } from "./faithful.ts";
 import type { EdgeList } from "./gates.ts";
-import { maskOf, without } from "./kept.ts";
+import { countKept, indices, maskOf, without } from "./kept.ts";
 import { queryKeyPairs } from "./learned-masks.ts";
 import type { MaskGradient } from "./masked-model.ts";
 import { firstPairs, pairAccuracy, scorePairs } from "./pair-scores.ts";
@@ -114,6 +114,8 @@ const NOTHING: Extraction = {
 const RAW_SHARE = 0.75;
 /** Training pairs that estimates are over. */
 const ESTIMATE_PAIRS = 64;
+/** Nodes of the largest circuit whose nodes are left out one by one: what a search left of a whole model has thousands. */
+const LEAVE_ONE_OUT = 600;
 
 /** Scores of the unpruned model on the pairs of every split. */
 export function fullScores(model: Model, pairs: Pairs): Record<PairSplit, SplitScore> {
@@ -122,6 +124,7 @@ export function fullScores(model: Model, pairs: Pairs): Record<PairSplit, SplitS
 
 /** A model and its pairs, ready to be searched any number of times. */
 export class Extractor {
+  private readonly ablated: AblatedTask;
   /** What the search goes by: the task under the ablation, or all that makes a circuit faithful. */
   private readonly objective: AblatedTask | FaithfulTask;
   /** Its gradients, for what may be pruned. */
@@ -134,12 +137,12 @@ export class Extractor {
 
   /** `faithful`: search for circuits that are more than sufficient. */
   constructor(model: Model, ablation: Ablation, pairs: Pairs, measures: Measures, faithful?: FaithfulOptions) {
-    const ablated = new AblatedTask(model, ablation);
-    this.objective = faithful ? new FaithfulTask(model, ablation, faithful) : ablated;
+    this.ablated = new AblatedTask(model, ablation);
+    this.objective = faithful ? new FaithfulTask(model, ablation, faithful) : this.ablated;
     this.gradients = measures.stays ? heldOpen(this.objective, measures.stays) : this.objective;
     this.pairs = pairs;
     this.measures = measures;
-    this.evaluators = onSplits((split) => ablated.evaluator(pairs[split]));
+    this.evaluators = onSplits((split) => this.ablated.evaluator(pairs[split]));
     this.fit = faithful ? this.objective.evaluator(pairs.train) : this.evaluators.train;
     this.verify = faithful ? this.objective.evaluator(pairs.val) : this.evaluators.val;
   }
@@ -263,15 +266,20 @@ export class Extractor {
     });
   }
 
-  /** Leave-one-out: how much the training loss rises without each kept node, by flat index. */
+  /**
+   * How much the training loss rises without each kept node, by flat index: leave-one-out, but to first order for circuits
+   * of more than `LEAVE_ONE_OUT` nodes.
+   */
   importance(kept: Uint8Array, removed?: RemovedEdges, interventions?: Interventions): Map<number, number> {
+    if (countKept(kept) > LEAVE_ONE_OUT) {
+      const some = firstPairs(this.pairs.train, ESTIMATE_PAIRS);
+      const slope = this.ablated.gradient(some, Float32Array.from(kept)).gradient;
+      return new Map(indices(kept).map((n) => [n, -slope[n]!]));
+    }
     const { train } = this.evaluators;
     const base = train.score(kept, removed, interventions).loss;
     const out = new Map<number, number>();
-    for (let n = 0; n < kept.length; n++) {
-      if (!kept[n]) continue;
-      out.set(n, train.score(without(kept, [n]), removed, interventions).loss - base);
-    }
+    for (const n of indices(kept)) out.set(n, train.score(without(kept, [n]), removed, interventions).loss - base);
     return out;
   }
 

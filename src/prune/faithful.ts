@@ -1,7 +1,8 @@
 /**
  * What a circuit must do to be real, as one task loss for the search: it does the task under every ablation and not only
- * its own, with random parts of the rest left on, and the model fails without it. Each of these conditions is measured as a
- * task loss, scaled so that it is met at the target; a circuit's loss is that of the condition which it meets least.
+ * its own, with its nodes' values from the full model, with random parts of the rest left on; its nodes carry what they carry
+ * in the model; and the model fails without it. Each of these conditions is measured as a task loss, scaled so that it is met
+ * at the target; a circuit's loss is that of the condition which it meets least.
  */
 import type { PairBatch } from "../data/pairs.ts";
 import type { Model } from "../model/model.ts";
@@ -9,9 +10,13 @@ import type { SiteSpec } from "../model/sites.ts";
 import { Rng } from "../util/rng.ts";
 import { AblatedTask } from "./ablated-task.ts";
 import { ABLATIONS, type Ablation, type AblationKind } from "./ablation.ts";
-import { type Evaluator, lossOfMargins, type RemovedEdges, type Score } from "./evaluator.ts";
+import { type Evaluator, lossOfMargins, type RemovedEdges, type Score, supports } from "./evaluator.ts";
+import { nodeErrors } from "./fidelity.ts";
+import { fullValues } from "./full-values.ts";
+import { indices } from "./kept.ts";
 import type { MaskGradient } from "./masked-model.ts";
 import { firstPairs } from "./pair-scores.ts";
+import { type Part, Pruned } from "./pruned.ts";
 
 export interface FaithfulOptions {
   /** Ablations besides the circuit's own. */
@@ -41,12 +46,16 @@ const RELAXED = [0.5, 0.9];
 const NEEDED = 0.93;
 /** Weight of a circuit that the model does not need at all, in targets, for gradients. */
 const SPARED = 4;
-/** Pairs of the conditions that compute most of the model. */
+/** Fraction of the nodes' variance that may be unexplained: a little less than the check allows. */
+const UNEXPLAINED = 0.18;
+/** Pairs of the conditions that compute most of the model, or what all of it carries. */
 const FEW_PAIRS = 32;
 
 export class FaithfulTask implements MaskGradient {
   readonly nodes: number;
   readonly specs: readonly SiteSpec[];
+  private readonly model: Model;
+  private readonly ablation: Ablation;
   private readonly own: AblatedTask;
   private readonly others: readonly AblatedTask[];
   /** Others whose norms are free, for gradients. */
@@ -54,8 +63,12 @@ export class FaithfulTask implements MaskGradient {
   private readonly target: number;
   /** Nodes that are left on if they are ablated, one byte each. */
   private readonly relaxed: readonly Uint8Array[];
+  /** Nodes that take the full model's values if they are kept, one byte each. */
+  private readonly interchanged: readonly Uint8Array[];
 
   constructor(model: Model, ablation: Ablation, { others, target, seed }: FaithfulOptions) {
+    this.model = model;
+    this.ablation = ablation;
     this.own = new AblatedTask(model, ablation);
     this.others = others.map((other) => new AblatedTask(model, other));
     this.smooth = this.others.filter((_, i) => !others[i]!.frozenNorm);
@@ -66,12 +79,15 @@ export class FaithfulTask implements MaskGradient {
       const rng = Rng.of(seed, "relaxed", fraction);
       return Uint8Array.from({ length: this.nodes }, () => (rng.bool(fraction) ? 1 : 0));
     });
+    const rng = Rng.of(seed, "interchanged");
+    const half = Uint8Array.from({ length: this.nodes }, () => (rng.bool() ? 1 : 0));
+    this.interchanged = [half, half.map((h) => 1 - h), half.map(() => 1)];
   }
 
   /** Mean of the conditions' losses, and what the model can spare of the circuit. */
   gradient(batch: PairBatch, mask: Float32Array): { loss: number; gradient: Float32Array } {
     const sum = { loss: 0, gradient: new Float32Array(this.nodes) };
-    const sufficient = 1 + this.smooth.length + this.relaxed.length;
+    const sufficient = 2 + this.smooth.length + this.relaxed.length;
     const add = (
       of: { loss: number; gradient: Float32Array },
       factor: number,
@@ -80,7 +96,8 @@ export class FaithfulTask implements MaskGradient {
       sum.loss += factor * of.loss;
       for (let n = 0; n < this.nodes; n++) if (!passes || passes(n)) sum.gradient[n]! += factor * of.gradient[n]!;
     };
-    add(this.own.gradient(batch, mask), 1 / sufficient);
+    // The values count like another condition: met at the target.
+    add(this.own.gradient(batch, mask, this.target / UNEXPLAINED), 1 / sufficient);
     for (const other of this.smooth) add(other.gradient(batch, mask), 1 / ALLOWED / sufficient);
     for (const on of this.relaxed) {
       add(
@@ -110,11 +127,12 @@ export class FaithfulTask implements MaskGradient {
     const few = firstPairs(batch, FEW_PAIRS);
     const [own, ...others] = [this.own, ...this.others].map((task) => task.evaluator(batch));
     const passes = this.own.passes(few);
-    const conditions: readonly ((kept: Uint8Array, removed?: RemovedEdges) => Score)[] = [
+    const conditions: readonly Condition[] = [
       (kept, removed) => own!.score(kept, removed),
       ...others.map(
         (other) => (kept: Uint8Array, removed?: RemovedEdges) => scaled(other.score(kept, removed), 1 / ALLOWED),
       ),
+      ...this.fidelity(few),
       (kept) => this.spared(passes.score(kept.map((k) => 1 - k))),
       ...this.relaxed.map((on) => (kept: Uint8Array) => passes.score(kept.map((k, n) => (k || on[n] ? 1 : 0)))),
     ];
@@ -132,12 +150,50 @@ export class FaithfulTask implements MaskGradient {
     };
   }
 
+  /** The circuit's nodes against the full model's: what they carry, and what the circuit does with the model's values. */
+  private fidelity(batch: PairBatch): Condition[] {
+    const stored = this.model.store();
+    if (!supports(stored.config)) return [];
+    const none = { kept: new Uint8Array(this.nodes), removed: new Set<number>(), scales: new Map<number, number>() };
+    const pruned = new Pruned(stored, none, this.ablation, batch);
+    const all = Array.from({ length: this.nodes }, (_, n) => n);
+    const full = new Map(pruned.parts.map((part) => [part, fullValues(this.model, part.batch, part.prefixes, all)]));
+    const takes = (chosen: Uint8Array, kept: Uint8Array) => (part: Part) => {
+      const values = full.get(part)!;
+      const nodes = indices(kept).filter((n) => chosen[n]);
+      return new Map(nodes.map((n) => [n, (_: number, prefix: number) => values.get(n)![prefix]!]));
+    };
+    return [
+      ...this.interchanged.map(
+        (chosen): Condition =>
+          (kept, removed = none.removed) =>
+            pruned.score({ kept, removed }, takes(chosen, kept)),
+      ),
+      (kept, removed = none.removed) => {
+        const traces = pruned.parts.map((part) => ({
+          own: pruned.values(part, { kept, removed }),
+          full: full.get(part)!,
+        }));
+        const errors = nodeErrors(traces);
+        const unexplained = errors.reduce((sum, e) => sum + e.unexplained, 0) / Math.max(1, errors.length);
+        return this.evenly((this.target * unexplained) / UNEXPLAINED, batch.rows);
+      },
+    ];
+  }
+
+  /** A score in which every prompt has the same loss. */
+  private evenly(loss: number, rows: number): Score {
+    return { loss, margins: new Float64Array(rows).fill(marginOf(loss)) };
+  }
+
   /** The target where the model's loss without the circuit is just what it must be, more where it is lower. */
   private spared({ loss, margins }: Score): Score {
     const equal = (this.target * NEEDED * Math.LN2) / Math.max(loss, 1e-6);
-    return { loss: equal, margins: margins.map(() => marginOf(equal)) };
+    return this.evenly(equal, margins.length);
   }
 }
+
+type Condition = (kept: Uint8Array, removed?: RemovedEdges) => Score;
 
 /** A score whose losses, prompt by prompt, are `factor` times as large. */
 function scaled({ margins }: Score, factor: number): Score {

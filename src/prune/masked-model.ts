@@ -4,7 +4,7 @@
  */
 
 import type { PairBatch } from "../data/pairs.ts";
-import type { DenseParam } from "../engine/engine.ts";
+import type { Activation, DenseParam } from "../engine/engine.ts";
 import { pairLoss } from "../engine/ops/index.ts";
 import { Tape } from "../engine/tape.ts";
 import { logitsAt, type SiteMask } from "../model/forward.ts";
@@ -13,6 +13,7 @@ import { type SiteName, type SiteSpec, siteSpecs } from "../model/sites.ts";
 import { assert } from "../util/errors.ts";
 import type { Evaluator, Score } from "./evaluator.ts";
 import { answerIndex, answerLogits, chunks, scorePairs } from "./pair-scores.ts";
+import { type SiteValues, valueLoss } from "./value-loss.ts";
 
 /** What learns masks by gradients. */
 export interface MaskGradient {
@@ -56,22 +57,41 @@ export class MaskedModel implements MaskGradient {
     return answerLogits(this.model, batch, { masks: this.masks });
   }
 
-  /** Task loss and d(task loss)/d(mask), flat. Mask entries may be anything between 0 and 1. */
-  gradient(batch: PairBatch, mask: Float32Array): { loss: number; gradient: Float32Array } {
-    this.setMask(mask);
+  /**
+   * Task loss and d(task loss)/d(mask), flat. Mask entries may be anything between 0 and 1. `valueWeight`: of the value
+   * loss (value-loss.ts) that is added.
+   */
+  gradient(batch: PairBatch, mask: Float32Array, valueWeight = 0): { loss: number; gradient: Float32Array } {
     const { engine } = this.model;
     const params: DenseParam[] = [...this.masks.values()].map((m) => m.mask);
     const gradient = new Float32Array(this.nodes);
     let loss = 0;
     for (const chunk of chunks(batch)) {
+      const full = valueWeight > 0 ? this.fullValues(chunk) : undefined;
+      this.setMask(mask);
       engine.clearGrads(params);
       const tape = new Tape(engine, "inputs");
       const shape = { batch: chunk.rows, length: chunk.length };
-      const logits = logitsAt(tape, this.model, chunk.tokens, shape, answerIndex(chunk), { masks: this.masks });
-      const { mean } = pairLoss(tape, logits, chunk.right, chunk.wrong);
+      const places = new Map<SiteName, Activation>();
+      const hooks = { masks: this.masks, unmasked: (name: SiteName, x: Activation) => places.set(name, x) };
+      const logits = logitsAt(tape, this.model, chunk.tokens, shape, answerIndex(chunk), hooks);
+      let { mean } = pairLoss(tape, logits, chunk.right, chunk.wrong);
+      const share = chunk.rows / batch.rows;
+      if (full) {
+        const values = new Map([...places].map(([name, x]) => [name, engine.read(x)]));
+        const { loss: of, ofMask, ofValues } = valueLoss(this.specs, chunk, mask, values, full);
+        mean += valueWeight * of;
+        for (let n = 0; n < ofMask.length; n++) gradient[n]! += share * valueWeight * ofMask[n]!;
+        for (const [name, x] of places) {
+          const of = ofValues.get(name)!;
+          engine.write(
+            tape.gradTarget(x).dx,
+            of.map((g) => valueWeight * g),
+          );
+        }
+      }
       tape.backward();
       tape.free();
-      const share = chunk.rows / batch.rows;
       loss += share * mean;
       for (const { name, offset } of this.specs) {
         const part = engine.readParam(this.masks.get(name)!.mask, "grad");
@@ -79,6 +99,20 @@ export class MaskedModel implements MaskGradient {
       }
     }
     return { loss, gradient };
+  }
+
+  /** Values of all nodes with none ablated. */
+  private fullValues(batch: PairBatch): SiteValues {
+    this.setMask(new Float32Array(this.nodes).fill(1));
+    const values = new Map<SiteName, Float32Array>();
+    const tape = new Tape(this.model.engine, "nothing");
+    const shape = { batch: batch.rows, length: batch.length };
+    logitsAt(tape, this.model, batch.tokens, shape, answerIndex(batch), {
+      masks: this.masks,
+      unmasked: (name, x) => values.set(name, this.model.engine.read(x)),
+    });
+    tape.free();
+    return values;
   }
 
   /** Scores kept sets by whole forward passes: slower than `CircuitEvaluator`, for any model. */

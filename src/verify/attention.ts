@@ -1,6 +1,6 @@
 /** Attention of a head from what its queries and keys carry at the prefixes of prompts. */
 import type { PrefixTree } from "../prune/evaluator/prefix-tree.ts";
-import type { NodeValues, Part } from "./pruned.ts";
+import type { NodeValues, Part } from "../prune/pruned.ts";
 
 /** What a node carries at a prefix: kept nodes what they were seen to, others their ablation value. */
 export function carried(own: ReadonlyMap<number, NodeValues>, part: Part, node: number, prefix: number): number {

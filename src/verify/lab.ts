@@ -11,9 +11,9 @@ import type { Score } from "../prune/evaluator.ts";
 import { type FaithfulOptions, FaithfulTask, otherAblations } from "../prune/faithful.ts";
 import { countKept, indices } from "../prune/kept.ts";
 import { firstPairs, scorePairs } from "../prune/pair-scores.ts";
+import { Pruned } from "../prune/pruned.ts";
 import { Rng } from "../util/rng.ts";
 import { mean, meanInterval } from "../util/statistics.ts";
-import { Pruned } from "./pruned.ts";
 import type { Subject } from "./subject.ts";
 
 /** Held-out pairs of checks, in all; those of other prompts of the task; and those of checks that compute whole models. */

@@ -2,11 +2,11 @@
 import { describe, expect, it } from "vitest";
 import type { CheckName } from "../../src/circuits/verification.ts";
 import { CircuitEvaluator } from "../../src/prune/evaluator.ts";
+import { fullValues } from "../../src/prune/full-values.ts";
 import { maskOf } from "../../src/prune/kept.ts";
 import { scorePairs } from "../../src/prune/pair-scores.ts";
 import { Rng } from "../../src/util/rng.ts";
 import type { Finding } from "../../src/verify/check.ts";
-import { fullValues } from "../../src/verify/full-values.ts";
 import type { Lab } from "../../src/verify/lab.ts";
 import type { Subject } from "../../src/verify/subject.ts";
 import { ALL_CHECKS } from "../../src/verify/verify.ts";

@@ -10,12 +10,12 @@ import { Model } from "../../src/model/model.ts";
 import { initParams } from "../../src/model/names.ts";
 import { nodeCount, type SiteName, siteSpecs } from "../../src/model/sites.ts";
 import type { Ablation } from "../../src/prune/ablation.ts";
+import { fullValues } from "../../src/prune/full-values.ts";
 import { indices } from "../../src/prune/kept.ts";
 import { MaskedModel } from "../../src/prune/masked-model.ts";
 import { pickPairs, scorePairs } from "../../src/prune/pair-scores.ts";
+import { Pruned } from "../../src/prune/pruned.ts";
 import { Rng } from "../../src/util/rng.ts";
-import { fullValues } from "../../src/verify/full-values.ts";
-import { Pruned } from "../../src/verify/pruned.ts";
 import { BASE, someBatch } from "../prune/random-models.ts";
 
 const OPTIONS: Record<string, Partial<ModelConfig>> = {

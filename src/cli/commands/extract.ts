@@ -81,7 +81,7 @@ export function register(command: Command, out: Output): void {
     .option("--prune-edges", "remove single edges too, after the nodes", false)
     .option(
       "--faithful",
-      "also withstand other ablations, frozen norms and random nodes back, and be needed by the model; larger, slower",
+      "also withstand other ablations, carry the model's values, and be needed by the model; larger, slower",
       false,
     )
     .option("--budget <time>", "search each task and seed for this long, such as 60s or 5m", duration("--budget"))

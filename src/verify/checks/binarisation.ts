@@ -1,8 +1,8 @@
 /** Are the circuit's nodes on or off? */
 
 import { firstPairs } from "../../prune/pair-scores.ts";
+import type { Intervene } from "../../prune/pruned.ts";
 import { below, type Check, type Finding, nats, notApplicable, worst } from "../check.ts";
-import type { Intervene } from "../pruned.ts";
 
 /** Loss with every node binarised, in targets; and with one at a time, its share of nodes above the target. */
 const [PASS, WEAK] = [1, 4];

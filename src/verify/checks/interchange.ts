@@ -1,11 +1,11 @@
 /** Do the circuit's nodes mean in the circuit what they mean in the model? */
 import type { Score } from "../../prune/evaluator.ts";
+import { fullValues } from "../../prune/full-values.ts";
+import type { Intervene } from "../../prune/pruned.ts";
 import { mean } from "../../util/statistics.ts";
 import { below, type Check, nats, share } from "../check.ts";
-import { fullValues } from "../full-values.ts";
 import type { Lab } from "../lab.ts";
 import { ON_FEW_PAIRS } from "../lab.ts";
-import type { Intervene } from "../pruned.ts";
 
 const FRACTIONS = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 

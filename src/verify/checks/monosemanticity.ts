@@ -1,11 +1,11 @@
 /** Do nodes mean on the whole corpus what they mean on the task? */
 import type { PairBatch } from "../../data/pairs.ts";
 import { PrefixTree } from "../../prune/evaluator/prefix-tree.ts";
+import { fullValues } from "../../prune/full-values.ts";
+import { Pruned } from "../../prune/pruned.ts";
 import { median, rankCorrelation } from "../../util/statistics.ts";
 import { above, type Check, type Finding, notApplicable } from "../check.ts";
-import { fullValues } from "../full-values.ts";
 import type { Lab } from "../lab.ts";
-import { Pruned } from "../pruned.ts";
 
 const TOKENS = { short: 4096, thorough: 16_384 };
 /** Median over nodes of the rank correlation. */

@@ -1,12 +1,13 @@
 /** Do the circuit's nodes carry what they carry in the model? */
 import { attentionWidth } from "../../model/config.ts";
+import { nodeErrors, type Traced } from "../../prune/fidelity.ts";
+import { fullValues } from "../../prune/full-values.ts";
+import type { Part } from "../../prune/pruned.ts";
 import { mean, median } from "../../util/statistics.ts";
 import { attention, carried } from "../attention.ts";
 import { below, type Check, type Finding, notApplicable, worst } from "../check.ts";
-import { fullValues } from "../full-values.ts";
 import type { Lab } from "../lab.ts";
 import { ON_FEW_PAIRS } from "../lab.ts";
-import type { NodeValues, Part } from "../pruned.ts";
 
 /** Fraction of variance unexplained, mean over nodes, and Jensen-Shannon divergence as a share of ln 2, mean over heads. */
 const FVU = [0.2, 0.5] as const;
@@ -28,19 +29,23 @@ export const valueFidelity: Check = {
   searches: false,
   async run(lab): Promise<Finding> {
     const pruned = lab.pruned(lab.few);
-    const traces = pruned.parts.map((part) => ({ part, own: pruned.values(part) }));
-    const unexplained = nodeErrors(lab, traces);
+    const traces = pruned.parts.map((part) => ({
+      part,
+      own: pruned.values(part),
+      full: fullValues(lab.subject.model, part.batch, part.prefixes, lab.nodes),
+    }));
+    const errors = nodeErrors(traces);
     await lab.breathe(1, 2);
-    if (unexplained.length === 0) return notApplicable("the circuit has no nodes");
+    if (errors.length === 0) return notApplicable("the circuit has no nodes");
     const patterns = headDivergences(lab, traces);
-    const fvu = unexplained.map(({ value }) => Math.min(value, CAP));
+    const fvu = errors.map(({ unexplained }) => unexplained);
     const average = mean(fvu);
     const js = patterns.length > 0 ? mean(patterns.map(({ value }) => value)) : null;
     return {
       verdict: worst(below(average, ...FVU), js === null ? "not applicable" : below(js, ...JS)),
       brief: `${average.toFixed(2)} of the variance unexplained`,
       reason:
-        `${average.toFixed(3)} of the variance of its ${unexplained.length} nodes unexplained (median ${median(fvu).toFixed(3)})` +
+        `${average.toFixed(3)} of the variance of its ${errors.length} nodes unexplained (median ${median(fvu).toFixed(3)})` +
         (js === null ? "; no attention in it" : `; attention differs by ${js.toFixed(3)}`),
       figures: [
         { name: "variance unexplained, mean over nodes", value: average },
@@ -52,7 +57,7 @@ export const valueFidelity: Check = {
         {
           title: "Nodes",
           columns: ["node", "variance unexplained", "variance in the model"],
-          rows: unexplained.map(({ node, value, variance }) => [lab.nameOf(node), value, variance]),
+          rows: errors.map(({ node, unexplained, variance }) => [lab.nameOf(node), unexplained, variance]),
         },
         {
           title: "Attention of heads at the answer token",
@@ -64,45 +69,13 @@ export const valueFidelity: Check = {
   },
 };
 
-/** A node is no worse than this: the mean over nodes would else be that of one whose variance is tiny. */
-const CAP = 1;
-/** Mean squares of float32 rounding, by that of the values or, where they are small, by 1. */
-const ROUNDING = 1e-12;
-
 /** Some of the prompts, and what the circuit's nodes carry on them. */
-interface Traced {
+interface TracedPart extends Traced {
   readonly part: Part;
-  readonly own: ReadonlyMap<number, NodeValues>;
-}
-
-function nodeErrors(lab: Lab, traces: readonly Traced[]): { node: number; value: number; variance: number }[] {
-  const sums = new Map(lab.nodes.map((n) => [n, { count: 0, sum: 0, squares: 0, error: 0 }]));
-  for (const { part, own } of traces) {
-    const full = fullValues(lab.subject.model, part.batch, part.prefixes, lab.nodes);
-    for (const [node, sum] of sums) {
-      const seen = own.get(node);
-      if (!seen) continue;
-      const values = full.get(node)!;
-      for (const n of seen.rows) {
-        sum.count++;
-        sum.sum += values[n]!;
-        sum.squares += values[n]! ** 2;
-        sum.error += (seen.values[n]! - values[n]!) ** 2;
-      }
-    }
-  }
-  return [...sums].map(([node, { count, sum, squares, error }]) => {
-    const variance = Math.max(0, squares / count - (sum / count) ** 2);
-    const mse = error / count;
-    const rounding = ROUNDING * (1 + squares / count);
-    // A node that never varies in the model, but does or is another in the circuit, is wholly unexplained.
-    const value = variance > rounding ? mse / variance : mse > rounding ? CAP : 0;
-    return { node, value, variance };
-  });
 }
 
 /** Divergence of attention patterns of the heads that the circuit uses. */
-function headDivergences(lab: Lab, traces: readonly Traced[]): { head: string; value: number }[] {
+function headDivergences(lab: Lab, traces: readonly TracedPart[]): { head: string; value: number }[] {
   const { stored, model } = lab.subject;
   const { headWidth, heads } = stored.config;
   const used = [...new Set(lab.nodes.flatMap((n) => headOf(lab, n) ?? []))];

@@ -2,12 +2,27 @@
  * A circuit on some prompts, under one ablation: how it scores, also with interventions in its nodes, and what its nodes
  * carry. Where ablation has several draws, prompts are dealt to them in turn and each part has an evaluator of its own.
  */
-import type { RestoredCircuit } from "../circuits/restore.ts";
 import type { PairBatch } from "../data/pairs.ts";
 import type { StoredModel } from "../model/params.ts";
-import { type Ablation, dealt, gathered } from "../prune/ablation.ts";
-import type { PrefixTree } from "../prune/evaluator/prefix-tree.ts";
-import { CircuitEvaluator, type Interventions, lossOfMargins, type Score, scaling } from "../prune/evaluator.ts";
+import { type Ablation, dealt, gathered } from "./ablation.ts";
+import type { PrefixTree } from "./evaluator/prefix-tree.ts";
+import {
+  CircuitEvaluator,
+  type Interventions,
+  lossOfMargins,
+  type RemovedEdges,
+  type Score,
+  scaling,
+} from "./evaluator.ts";
+
+/** A circuit as it is computed. */
+export interface PrunedCircuit {
+  /** One byte for each node of the model. */
+  readonly kept: Uint8Array;
+  readonly removed: RemovedEdges;
+  /** What the values of scaled nodes are multiplied by, by flat index. */
+  readonly scales: ReadonlyMap<number, number>;
+}
 
 /** Some of the prompts. */
 export interface Part {
@@ -29,12 +44,12 @@ export type Intervene = (part: Part) => Interventions;
 
 export class Pruned {
   readonly parts: readonly Part[];
-  private readonly circuit: RestoredCircuit;
+  private readonly circuit: PrunedCircuit;
   private readonly rows: number;
   private readonly scaling: Interventions | undefined;
 
   /** `everywhere`: nodes of the last layer at all tokens, not only where prompts are answered. */
-  constructor(stored: StoredModel, circuit: RestoredCircuit, ablation: Ablation, batch: PairBatch, everywhere = false) {
+  constructor(stored: StoredModel, circuit: PrunedCircuit, ablation: Ablation, batch: PairBatch, everywhere = false) {
     const { config, params } = stored;
     const { draws, frozenNorm } = ablation;
     this.circuit = circuit;
@@ -49,7 +64,7 @@ export class Pruned {
 
   /** The circuit, or other kept nodes and removed edges; its scaled nodes are scaled unless they are intervened in. */
   score(
-    { kept = this.circuit.kept, removed = this.circuit.removed }: Partial<RestoredCircuit> = {},
+    { kept = this.circuit.kept, removed = this.circuit.removed }: Partial<PrunedCircuit> = {},
     intervene?: Intervene,
   ): Score {
     const margins = gathered(
@@ -78,9 +93,11 @@ export class Pruned {
     return out;
   }
 
-  /** What each kept node of the circuit carries on a part's prompts, by flat index. */
-  values({ evaluator }: Part): Map<number, NodeValues> {
-    const { kept, removed } = this.circuit;
+  /** What each kept node of the circuit, or of another, carries on a part's prompts, by flat index. */
+  values(
+    { evaluator }: Part,
+    { kept = this.circuit.kept, removed = this.circuit.removed }: Partial<PrunedCircuit> = {},
+  ): Map<number, NodeValues> {
     const all = new Map<number, NodeValues>();
     evaluator.run(kept, {
       removed,

@@ -5,8 +5,8 @@ import { Tape } from "../engine/tape.ts";
 import { finalHidden } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
 import { siteSpecs } from "../model/sites.ts";
-import type { PrefixTree } from "../prune/evaluator/prefix-tree.ts";
-import { chunks } from "../prune/pair-scores.ts";
+import type { PrefixTree } from "./evaluator/prefix-tree.ts";
+import { chunks } from "./pair-scores.ts";
 
 /** Values of the nodes (flat indices) at every prefix of the batch's prompts. */
 export function fullValues(
