@@ -79,16 +79,10 @@ export class MaskedModel implements MaskGradient {
       const share = chunk.rows / batch.rows;
       if (full) {
         const values = new Map([...places].map(([name, x]) => [name, engine.read(x)]));
-        const { loss: of, ofMask, ofValues } = valueLoss(this.specs, chunk, mask, values, full);
-        mean += valueWeight * of;
-        for (let n = 0; n < ofMask.length; n++) gradient[n]! += share * valueWeight * ofMask[n]!;
-        for (const [name, x] of places) {
-          const of = ofValues.get(name)!;
-          engine.write(
-            tape.gradTarget(x).dx,
-            of.map((g) => valueWeight * g),
-          );
-        }
+        const { loss: apart, ofMask, ofValues } = valueLoss(this.specs, chunk, mask, { values, full }, valueWeight);
+        mean += apart;
+        for (let n = 0; n < ofMask.length; n++) gradient[n]! += share * ofMask[n]!;
+        for (const [name, x] of places) engine.write(tape.gradTarget(x).dx, ofValues.get(name)!);
       }
       tape.backward();
       tape.free();

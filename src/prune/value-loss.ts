@@ -20,16 +20,15 @@ export interface ValueLoss {
 /** Variance that counts as none, by the mean square. */
 const NO_VARIANCE = 1e-9;
 
-/** `values`: of the nodes before they are masked; `full`: the same of the full model. */
+/** Times `factor`. `values`: of the nodes before they are masked; `full`: the same of the full model. */
 export function valueLoss(
   specs: readonly SiteSpec[],
   batch: PairBatch,
   mask: Float32Array,
-  values: SiteValues,
-  full: SiteValues,
+  { values, full }: { readonly values: SiteValues; readonly full: SiteValues },
+  factor: number,
 ): ValueLoss {
-  const weight = mask.reduce((a, b) => a + b, 0) || 1;
-  const nodes: number[] = [];
+  const weight = mask.reduce((a, b) => a + b, 0) / factor || 1;
   const worth = new Float32Array(mask.length);
   const ofValues = new Map<SiteName, Float32Array>();
   let loss = 0;
@@ -52,7 +51,6 @@ export function valueLoss(
       const u = error / rows.length / variance;
       const part = 1 - Math.exp(-u);
       loss += (m * part) / weight;
-      nodes.push(offset + c);
       worth[offset + c] = part;
       const slope = ((m / weight) * Math.exp(-u) * 2) / (rows.length * variance);
       for (const row of rows) gradient[row * width + c] = slope * (x[row * width + c]! - y[row * width + c]!);
@@ -60,7 +58,7 @@ export function valueLoss(
     ofValues.set(name, gradient);
   }
   const ofMask = new Float32Array(mask.length);
-  for (let n = 0; n < mask.length; n++) if (mask[n]) ofMask[n] = (worth[n]! - loss) / weight;
+  for (let n = 0; n < mask.length; n++) if (mask[n]) ofMask[n] = (worth[n]! - loss / factor) / weight;
   return { loss, ofMask, ofValues };
 }
 
