@@ -3,7 +3,8 @@
  * what nodes carry, arcs from the token that is read to the one that reads, and the answers. Draws what `codeLayout` placed
  * and moves nothing.
  */
-import { type Arc, type CodeLayout, type CodeToken, codeLayout } from "../layout/code.ts";
+import { type CodeLayout, codeLayout } from "../layout/code.ts";
+import type { Arc, CodeToken } from "../layout/code-panel.ts";
 import type { Box, Point } from "../layout/scene.ts";
 import type { Circuit } from "../schema.ts";
 import type { Trace } from "../trace.ts";
@@ -36,7 +37,7 @@ export function codeView(circuit: Circuit, trace: Trace, palette: Palette): Draw
         name: "breaks",
         items: [
           ...scene.panels.flatMap(({ tokens }) => tokens.filter((t) => t.isBreak).map((t) => breakSign(t))),
-          ...scene.continued.map(continuedSign),
+          ...scene.panels.flatMap(({ continued }) => continued.map(continuedSign)),
         ].map((points) => ({ marks: [{ type: "line", points, stroke: sign }] })),
       },
       { name: "answers", items: [...scene.answers.map((t) => tokenItem(t, palette)), ...bars(scene, palette)] },
@@ -81,8 +82,8 @@ function arcItem({ points, attention, shade, title }: Arc, palette: Palette): It
 }
 
 function arcStroke(attention: number, shade: number, palette: Palette): Stroke {
-  const opacity = 0.35 + 0.55 * attention;
-  const width = 0.7 + 2.8 * attention;
+  const opacity = 0.5 + 0.4 * attention;
+  const width = 0.8 + 2.8 * attention;
   return shade === 0
     ? { color: palette.colors.attention, width, opacity }
     : weightStroke(shade, width, palette, opacity);

@@ -4,41 +4,14 @@
  * read to the token that reads. The same circuit and trace give the same geometry; no text covers another.
  */
 import { wrapWords } from "../../util/text.ts";
-import { positionName, shownName } from "../graph.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
-import { activity, type Gathering, headKey, READABLE, type Trace, unroll } from "../trace.ts";
+import { activity, type Gathering, READABLE, type Trace, unroll } from "../trace.ts";
 import { answerBlock, type Bar } from "./answers.ts";
-import { type CodeText, foldLines, type Piece, type Rows, setCode } from "./code-text.ts";
-import { ADVANCE, drawable, UNITS_PER_EM } from "./font.ts";
+import { CELL, type CodePanel, type CodeToken, codePanel, IDLE, PAD, panelText } from "./code-panel.ts";
+import { type CodeText, foldLines, type Rows, setCode } from "./code-text.ts";
 import { captions } from "./frame.ts";
-import type { Box, Point, TextItem, TokenItem } from "./scene.ts";
-import { formatWeight, oneLine, textWidth, truncate, visibleToken } from "./text.ts";
-
-/** A part of a token on a line. */
-export interface CodeToken extends Box {
-  readonly position: number;
-  /** How far the node is from its ablated value, of the farthest that it is: above it 0 to 1, below it 0 to -1. */
-  readonly shade: number;
-  /** Whether attention to other tokens starts here. */
-  readonly reads: boolean;
-  readonly isBreak: boolean;
-  readonly title: string;
-}
-
-export interface Arc {
-  readonly points: readonly Point[];
-  /** 0 to 1 */
-  readonly attention: number;
-  /** Of the token that is read. */
-  readonly shade: number;
-  readonly title: string;
-}
-
-export interface CodePanel extends Box {
-  readonly id: string | undefined;
-  readonly tokens: readonly CodeToken[];
-  readonly arcs: readonly Arc[];
-}
+import type { Point, TextItem, TokenItem } from "./scene.ts";
+import { textWidth } from "./text.ts";
 
 /** What the legend explains. */
 export type Sample = "above" | "below" | "reads" | "weak" | "strong";
@@ -48,15 +21,11 @@ export interface CodeLayout {
   readonly height: number;
   readonly panels: readonly CodePanel[];
   readonly texts: readonly TextItem[];
-  /** Continued lines, at their beginning. */
-  readonly continued: readonly Point[];
   readonly answers: readonly TokenItem[];
   readonly bars: readonly Bar[];
   readonly legend: readonly (Point & { readonly sample: Sample })[];
 }
 
-/** Shades under this are none: the node carries about what it does when it is ablated. */
-export const IDLE = 0.1;
 const UNROLLED = READABLE[0]!;
 /** Circuits with more nodes to show have those of most importance. */
 const MOST_PANELS = 8;
@@ -68,13 +37,7 @@ const MARGIN = 20;
 /** Panels stand beside each other up to this width. */
 const PAGE = 1040;
 const GAP = 16;
-const PAD = 10;
-const SIZE = 12;
-const CELL = (SIZE * ADVANCE) / UNITS_PER_EM;
 const CELLS = 96;
-const ROW = 17;
-const LEAD = 7;
-const HEADER = 36;
 const PANEL_WIDTH = 300;
 const LEGEND_ROW = 18;
 
@@ -84,7 +47,9 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
   const arcsOf = ({ id }: CircuitNode): Gathering[] => unrolled.gatherings.filter((g) => g.value.id === id);
   const before = (node: CircuitNode): boolean =>
     [...unrolled.nodes].some(([position, nodes]) => position < last && nodes.includes(node));
-  const all = circuit.nodes.filter((n) => arcsOf(n).length > 0 || (n.site === "mlp.post_act" && before(n)));
+  const carrying = circuit.nodes.filter((n) => arcsOf(n).length > 0 || (n.site === "mlp.post_act" && before(n)));
+  const constant = carrying.filter(({ id }) => isConstant(trace, id));
+  const all = carrying.filter((n) => !constant.includes(n));
   const important = [...all].sort((a, b) => (b.importance ?? 0) - (a.importance ?? 0)).slice(0, MOST_PANELS);
   const shown = all.filter((node) => important.includes(node));
 
@@ -109,20 +74,14 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
   }
   y += 10;
   const panels: CodePanel[] = [];
-  const continued: Point[] = [];
+  const text = panelText(code, rows, shown.flatMap(arcsOf));
   const cast: readonly (CircuitNode | undefined)[] = shown.length > 0 ? shown : [undefined];
   for (let i = 0; i < cast.length; i += places) {
-    const row = cast.slice(i, i + places).map((node, column) => {
+    for (const [column, node] of cast.slice(i, i + places).entries()) {
       const at = { x: MARGIN + column * (width + GAP), y };
-      return panel(circuit, trace, { node, gatherings: node ? arcsOf(node) : [], code, rows, at, width });
-    });
-    const height = Math.max(...row.map(({ box }) => box.height));
-    for (const { box, tokens, arcs, texts: own, continued: marks, id } of row) {
-      panels.push({ ...box, height, id, tokens, arcs });
-      texts.push(...own);
-      continued.push(...marks);
+      panels.push(codePanel(circuit, trace, { node, gatherings: node ? arcsOf(node) : [], text, at, width }));
     }
-    y += height + GAP;
+    y += text.height + GAP;
   }
   write("next token, among the answers", "row", 9, MARGIN, y);
   const placed = answers.at(MARGIN, y + 16);
@@ -139,7 +98,9 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
   }
   y += LEGEND_ROW + 4;
   const cells = Math.floor((full - 2 * MARGIN) / textWidth("x", 9));
-  for (const note of notes(circuit, shown, all.length - shown.length, rows).flatMap((n) => wrapWords(n, cells))) {
+  for (const note of notes(circuit, { shown, omitted: all.length - shown.length, constant, rows }).flatMap((n) =>
+    wrapWords(n, cells),
+  )) {
     write(note, "note", 9, MARGIN, y);
     y += 14;
   }
@@ -147,12 +108,18 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
     width: full,
     height: Math.ceil(y + MARGIN),
     panels,
-    texts,
-    continued,
+    texts: [...texts, ...panels.flatMap((panel) => panel.texts)],
     answers: placed.tokens,
     bars: placed.bars,
     legend,
   };
+}
+
+/** Whether a node carries about the same at every token: then it makes no difference where attention goes. */
+function isConstant({ values, ablated }: Trace, id: string): boolean {
+  const known = [...values.get(id)!].filter((x) => !Number.isNaN(x));
+  const [least, most] = [Math.min(...known), Math.max(...known)];
+  return most - least <= IDLE * Math.max(...known.map((x) => Math.abs(x - ablated.get(id)!)));
 }
 
 /** Long texts without the lines where little happens. */
@@ -173,145 +140,6 @@ function foldedRows(
   return foldLines(code.lines, (line) => kept.has(line));
 }
 
-interface PanelOptions {
-  readonly node: CircuitNode | undefined;
-  readonly gatherings: readonly Gathering[];
-  readonly code: CodeText;
-  readonly rows: Rows;
-  readonly at: Point;
-  readonly width: number;
-}
-
-function panel(circuit: Circuit, trace: Trace, options: PanelOptions) {
-  const { node, gatherings, code, rows, at, width } = options;
-  const pieces = code.pieces.filter(({ line }) => rows.of(line) !== undefined);
-  const anchors = new Map<number, Piece>();
-  for (const piece of [...pieces].reverse()) anchors.set(piece.position, piece);
-  const rowOf = ({ line }: Piece): number => rows.of(line)!;
-  const pairs = gatherings.flatMap(({ query, sources }) => {
-    return sources.map(({ position, attention }) => ({ position, query, attention }));
-  });
-
-  // Rows have room above them for the arcs between their own tokens.
-  const centre = ({ cell, cells }: Piece): number => at.x + PAD + (cell + cells / 2) * CELL;
-  const rise = ({ position, query }: (typeof pairs)[number]): number => {
-    const [from, to] = [anchors.get(position)!, anchors.get(query)!];
-    if (rowOf(from) !== rowOf(to)) return 0;
-    return position === query ? 12 : Math.min(34, 9 + 0.14 * Math.abs(centre(from) - centre(to)));
-  };
-  const tops: number[] = [];
-  let y = at.y + (node ? HEADER : PAD);
-  for (let row = 0; row < rows.count; row++) {
-    const own = pairs.filter(({ query }) => rowOf(anchors.get(query)!) === row);
-    y += LEAD + Math.max(0, ...own.map((pair) => rise(pair)));
-    tops.push(y);
-    y += ROW;
-  }
-  const boxOf = (piece: Piece): Box => {
-    const x = at.x + PAD + piece.cell * CELL;
-    return { x, y: tops[rowOf(piece)]!, width: piece.cells * CELL, height: ROW };
-  };
-
-  const shadeOf = (position: number): number => {
-    const value = node && trace.values.get(node.id)![position]!;
-    if (value === undefined || Number.isNaN(value)) return 0;
-    const strength = activity(trace, node!.id, position);
-    return strength < IDLE ? 0 : strength * Math.sign(value - trace.ablated.get(node!.id)!);
-  };
-  const readers = new Set(gatherings.map(({ query }) => query));
-  const tokens = pieces.map((piece): CodeToken => {
-    const { position, isBreak } = piece;
-    const title = tokenTitle(trace, node, position);
-    return { ...boxOf(piece), position, shade: shadeOf(position), reads: readers.has(position), isBreak, title };
-  });
-  const arcs = pairs.map((pair): Arc => {
-    const { position, query, attention } = pair;
-    const [from, to] = [anchors.get(position)!, anchors.get(query)!];
-    const end = { x: centre(to), y: tops[rowOf(to)]! };
-    const points =
-      rowOf(from) !== rowOf(to)
-        ? descending({ x: centre(from), y: tops[rowOf(from)]! + ROW }, end)
-        : arching({ x: centre(from), y: end.y }, end, rise(pair));
-    const names = [query, position].map((p) => `${p} ${visibleToken(trace.tokens[p]!.text)}`);
-    const title = `token ${names[0]} attends to token ${names[1]}: ${Number(attention.toPrecision(3))}`;
-    return { points, attention, shade: shadeOf(position), title };
-  });
-  const texts = pieces.flatMap((piece): TextItem[] => {
-    const text = piece.text.trimStart();
-    if (text === "") return [];
-    const box = boxOf(piece);
-    const skipped = ([...piece.text].length - [...text].length) * CELL;
-    const place = { x: box.x + skipped, y: box.y, width: box.width - skipped, height: ROW };
-    return [{ ...place, text: text.trimEnd(), size: SIZE, role: "code" }];
-  });
-  for (const [row, lines] of rows.folds) {
-    const text = `… ${lines} lines`;
-    const place = { x: at.x + PAD, y: tops[row]!, width: textWidth(text, 9), height: ROW };
-    texts.push({ ...place, text, size: 9, role: "row" });
-  }
-  texts.push(...header(circuit, options, gatherings));
-  const continued = Array.from({ length: code.lines }, (_, line) => line)
-    .filter((line) => code.continues(line) && rows.of(line) !== undefined)
-    .map((line) => ({ x: at.x + PAD, y: tops[rows.of(line)!]! }));
-  const box = { ...at, width, height: y + PAD - at.y };
-  return { box, tokens, arcs, texts, continued, id: node?.id };
-}
-
-/** Name and label of the panel's node; where it is, and what its head's attention is made of. */
-function header(circuit: Circuit, { node, at, width }: PanelOptions, gatherings: readonly Gathering[]): TextItem[] {
-  if (node === undefined) return [];
-  const room = width - 2 * PAD;
-  const name = positionName(circuit, node) ?? shownName(circuit, node);
-  const head = truncate(node.head === undefined ? `neuron ${name}` : name, 24);
-  const left = at.x + PAD;
-  const text = (shown: string, role: TextItem["role"], size: number, x: number, y: number): TextItem => {
-    return { text: shown, role, size, x, y, width: textWidth(shown, size), height: size + 3 };
-  };
-  const texts = [text(head, "layer", 11, left, at.y + 6)];
-  const used = texts[0]!.width + 8;
-  if (node.label) {
-    const cells = Math.floor((room - used) / textWidth("x", 10));
-    texts.push(text(truncate(drawable(oneLine(node.label)), cells), "side", 10, left + used, at.y + 6.5));
-  }
-  const own = circuit.nodes.filter((n) => /attn\.[qk]$/.test(n.site) && headKey(n) === headKey(node));
-  const looking =
-    own.length > 0 ? `looks by ${own.map((n) => shownName(circuit, n)).join(" ")}` : "attention as ablated";
-  const about = gatherings.length > 0 ? `${node.id} · ${looking}` : node.id;
-  texts.push(text(truncate(about, Math.floor(room / textWidth("x", 9))), "note", 9, left, at.y + 22));
-  return texts;
-}
-
-/** A curve with vertical ends from above a line to below another. */
-function descending(from: Point, to: Point): Point[] {
-  const bend = Math.max(10, (to.y - from.y) / 2);
-  return curve(from, { x: from.x, y: from.y + bend }, { x: to.x, y: to.y - bend }, to);
-}
-
-/** An arch above a line; of a token to itself a loop. */
-function arching(from: Point, to: Point, rise: number): Point[] {
-  // A cubic curve is three quarters as high as its handles.
-  const y = from.y - rise / 0.75;
-  if (from.x !== to.x) return curve(from, { x: from.x, y }, { x: to.x, y }, to);
-  return curve({ x: from.x - 3, y: from.y }, { x: from.x - 10, y }, { x: to.x + 10, y }, { x: to.x + 3, y: to.y });
-}
-
-const STEPS = 24;
-
-function curve(a: Point, b: Point, c: Point, d: Point): Point[] {
-  return Array.from({ length: STEPS + 1 }, (_, i) => {
-    const t = i / STEPS;
-    const [wa, wb, wc, wd] = [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t ** 3];
-    return { x: wa * a.x + wb * b.x + wc * c.x + wd * d.x, y: wa * a.y + wb * b.y + wc * c.y + wd * d.y };
-  });
-}
-
-function tokenTitle(trace: Trace, node: CircuitNode | undefined, position: number): string {
-  const token = `token ${position}: ${visibleToken(trace.tokens[position]!.text)}`;
-  const value = node && trace.values.get(node.id)![position]!;
-  if (value === undefined || Number.isNaN(value)) return token;
-  return `${token}\n${node!.id} ${formatWeight(value)}, ablated ${formatWeight(trace.ablated.get(node!.id)!)}`;
-}
-
 /** Of what there is in the figure. */
 function samples(panels: readonly CodePanel[]): (readonly [Sample, string])[] {
   const some = (test: (token: CodeToken) => boolean): boolean => panels.some(({ tokens }) => tokens.some(test));
@@ -326,19 +154,27 @@ function samples(panels: readonly CodePanel[]): (readonly [Sample, string])[] {
   return all.flatMap(([sample, text, present]) => (present ? [[sample, text] as const] : []));
 }
 
-function notes({ ablation }: Circuit, shown: readonly CircuitNode[], omitted: number, rows: Rows): string[] {
+interface Noted {
+  readonly shown: readonly CircuitNode[];
+  readonly omitted: number;
+  readonly constant: readonly CircuitNode[];
+  readonly rows: Rows;
+}
+
+function notes({ ablation }: Circuit, { shown, omitted, constant, rows }: Noted): string[] {
   const folded = [...rows.folds.values()].reduce((a, b) => a + b, 0);
   return [
     ...(shown.length > 0
       ? [
           `Shades: what the node carries against what it does when it is ablated (${ablation.kind}), of the farthest that it gets on the prompt.`,
         ]
-      : ["No node of the circuit carries anything from one token to another."]),
+      : ["No node of the circuit carries from token to token what differs between tokens."]),
     ...(shown.some((n) => n.site === "attn.v")
       ? [
           `Arcs are as wide as their attention; tokens that bring less than ${100 * UNROLLED.share}% of what the strongest brings have none.`,
         ]
       : []),
+    ...(constant.length > 0 ? [`The same at every token: ${constant.map(({ id }) => id).join(", ")}.`] : []),
     ...(omitted > 0 ? [`${omitted} more nodes carry something between tokens, of less importance than these.`] : []),
     ...(folded > 0 ? [`${folded} lines without arcs and strong shades are left out.`] : []),
   ];

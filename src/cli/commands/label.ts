@@ -57,7 +57,8 @@ async function label(run: string, names: readonly string[], flags: LabelFlags, o
     if (changes.has(id)) throw inputError("node-twice", `${id} is named twice`, "Give each node one label.");
     changes.set(id, checked(id, text.trim()));
   }
-  const labels: Labels = new Map([...labelsOf(circuit), ...changes].filter(([, text]) => text !== ""));
+  const all = new Map([...labelsOf(circuit), ...changes]);
+  const labels: Labels = new Map([...all].filter(([, text]) => text !== ""));
   if (changes.size > 0) {
     const changed = { ...circuit, nodes: labelled(circuit.nodes, labels) };
     writeFileAtomic(file, serializeCircuit(changed));
