@@ -198,7 +198,8 @@ describe("code view", () => {
     expect(parseXml(svgText(drawing)).map(({ name }) => name)).not.toContain("text");
     expect(pdfText(drawing)).not.toMatch(/NaN|undefined/);
     expect(tikzText(drawing)).not.toMatch(/NaN|undefined|U\+/);
-    expect((await pngBytes(drawing)).length).toBeGreaterThan(1000);
+    const small = codeView(emptyCircuit(), madeTrace(emptyCircuit(), PROMPT), PALETTES.default);
+    expect((await pngBytes(small)).length).toBeGreaterThan(1000);
     expect(() => drawFigure(circuit, { layout: "code" })).toThrow(/of a circuit on a prompt/);
   });
 

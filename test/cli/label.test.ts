@@ -185,8 +185,6 @@ describe("labels in every format", () => {
       expect(tikz).toContain(`{${escapeLatex(shown(text))}}`);
     }
     for (const text of [latex, tikz]) expect(text).not.toContain("\\input");
-    expect((await one("pdf")).startsWith("%PDF")).toBe(true);
-    expect((await exportCircuit(circuit, "png"))[0]!.content.length).toBeGreaterThan(1000);
   });
 
   it("circuit show: on one line, without control characters", () => {

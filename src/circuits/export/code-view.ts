@@ -12,8 +12,8 @@ import type { Drawing, Item, Mark, Stroke } from "./drawing.ts";
 import { type Palette, weightStroke } from "./palette.ts";
 import { textItem, tokenItem } from "./structure-view.ts";
 
-/** Of the strongest shade: ink is still read on it. */
-const OPACITY = 0.5;
+/** Of the strongest shade, in colour and in black: ink is still read on it. */
+const OPACITY = { color: 0.5, black: 0.3 };
 
 export function codeView(circuit: Circuit, trace: Trace, palette: Palette): Drawing {
   const scene = codeLayout(circuit, trace);
@@ -60,9 +60,10 @@ function codeToken(token: Pick<CodeToken, "shade" | "reads" | "title"> & Box, pa
   const marks = [rect(box, colors.token)];
   if (shade !== 0) {
     const { color, dash } = weightStroke(shade, 1, palette);
+    const opacity = palette.negativeDash ? OPACITY.black : OPACITY.color;
     // Where colours do not tell the signs, the outline does.
     const outline = dash ? { stroke: { color, width: 0.8, dash: [2.5, 1.5] } } : {};
-    marks.push({ ...rect(box, color, undefined, 2, OPACITY * Math.abs(shade)), ...outline } as Mark);
+    marks.push({ ...rect(box, color, undefined, 2, opacity * Math.abs(shade)), ...outline } as Mark);
   }
   if (reads) marks.push(rect(box, colors.paper, { color: colors.ink, width: 1.2 }, 2, 0));
   return { title, marks };

@@ -14,7 +14,7 @@ import type { Point, TextItem, TokenItem } from "./scene.ts";
 import { textWidth } from "./text.ts";
 
 /** What the legend explains. */
-export type Sample = "above" | "below" | "reads" | "weak" | "strong";
+type Sample = "above" | "below" | "reads" | "weak" | "strong";
 
 export interface CodeLayout {
   readonly width: number;
@@ -171,7 +171,7 @@ function notes({ ablation }: Circuit, { shown, omitted, constant, rows }: Noted)
       : ["No node of the circuit carries from token to token what differs between tokens."]),
     ...(shown.some((n) => n.site === "attn.v")
       ? [
-          `Arcs are as wide as their attention; tokens that bring less than ${100 * UNROLLED.share}% of what the strongest brings have none.`,
+          `Arcs are as wide as their attention, grey from tokens without a shade; tokens that bring less than ${100 * UNROLLED.share}% of what the strongest brings have none.`,
         ]
       : []),
     ...(constant.length > 0 ? [`The same at every token: ${constant.map(({ id }) => id).join(", ")}.`] : []),
