@@ -45,8 +45,14 @@ it(
     expect(fs.readFileSync(at(FOLDER, "report.html"), "utf8")).toContain("<html");
     expect([stored.counts.nodes, stored.counts.edges]).toEqual([done.nodes, done.edges]);
 
+    // A label outlives another extraction, which else writes the same bytes.
+    const { id } = stored.nodes[0]!;
+    expect((await circuit("label", "run", id, "first of all")).stdout).toContain("report.html");
+    expect(fs.readFileSync(at(FOLDER, "report.html"), "utf8")).toContain(`${id} (first of all)`);
     const search = fs.readFileSync(at(FOLDER, "search.json"), "utf8");
     expect((await circuit("extract", "run", "--kicks", "3")).code).toBe(0);
+    expect(fs.readFileSync(at(FOLDER, "report.html"), "utf8")).toContain(`${id} (first of all)`);
+    expect((await circuit("label", "run", `${id}=`)).stdout).toContain("no labels");
     expect(fs.readFileSync(at(FOLDER, "circuit.json"), "utf8"), "the same bytes again").toBe(text);
     expect(fs.readFileSync(at(FOLDER, "search.json"), "utf8"), "the same bytes again").toBe(search);
 

@@ -44,7 +44,7 @@ export const IDLE = 0.1;
 export const PAD = 10;
 const SIZE = 12;
 /** Width of a character. */
-export const CELL = (SIZE * ADVANCE) / UNITS_PER_EM;
+const CELL = (SIZE * ADVANCE) / UNITS_PER_EM;
 const ROW = 17;
 const LEAD = 7;
 const HEADER = 36;

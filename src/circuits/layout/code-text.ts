@@ -21,8 +21,6 @@ export interface CodeText {
   /** In reading order; each token has one at least. */
   readonly pieces: readonly Piece[];
   readonly lines: number;
-  /** Cells of the longest line. */
-  readonly width: number;
   /** Whether a line continues the one before it. */
   readonly continues: (line: number) => boolean;
 }
@@ -35,12 +33,11 @@ const INDENT = 4;
 export function setCode(tokens: readonly { readonly text: string }[], most: number): CodeText {
   const pieces: Piece[] = [];
   const continued = new Set<number>();
-  let [line, cell, width] = [0, 0, 0];
+  let [line, cell] = [0, 0];
   const place = (position: number, text: string, isBreak = false): void => {
     const cells = isBreak ? 1 : [...text].length;
     pieces.push({ position, line, cell, cells, text, isBreak });
     cell += cells;
-    width = Math.max(width, cell);
   };
   const next = (continues: boolean): void => {
     line++;
@@ -71,7 +68,7 @@ export function setCode(tokens: readonly { readonly text: string }[], most: numb
     // End of text is no part of the code, which begins on a line of its own.
     if (position === 0 && /^<\|.*\|>$/.test(text)) next(false);
   }
-  return { pieces, lines: line + 1, width, continues: (n) => continued.has(n) };
+  return { pieces, lines: line + 1, continues: (n) => continued.has(n) };
 }
 
 /** Where a line of the text stands in a figure that leaves some out. */
@@ -83,7 +80,7 @@ export interface Rows {
   readonly folds: ReadonlyMap<number, number>;
 }
 
-/** Runs of lines that are not `kept` become one row each; a run of one line stays. */
+/** Runs of lines that are not `kept` become one row each; a run of one or two lines stays. */
 export function foldLines(lines: number, kept: (line: number) => boolean): Rows {
   const rows = new Map<number, number>();
   const folds = new Map<number, number>();
@@ -91,7 +88,7 @@ export function foldLines(lines: number, kept: (line: number) => boolean): Rows 
   for (let line = 0; line < lines; ) {
     let end = line;
     while (end < lines && !kept(end)) end++;
-    if (end - line > 1) {
+    if (end - line > 2) {
       folds.set(count++, end - line);
       line = end;
     } else {

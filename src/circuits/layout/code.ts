@@ -7,7 +7,7 @@ import { wrapWords } from "../../util/text.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
 import { activity, type Gathering, READABLE, type Trace, unroll } from "../trace.ts";
 import { answerBlock, type Bar } from "./answers.ts";
-import { CELL, type CodePanel, type CodeToken, codePanel, IDLE, PAD, panelText } from "./code-panel.ts";
+import { type CodePanel, type CodeToken, codePanel, IDLE, PAD, panelText } from "./code-panel.ts";
 import { type CodeText, foldLines, type Rows, setCode } from "./code-text.ts";
 import { captions } from "./frame.ts";
 import type { Point, TextItem, TokenItem } from "./scene.ts";
@@ -55,7 +55,8 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
 
   const code = setCode(trace.tokens, CELLS);
   const rows = foldedRows(code, trace, shown, arcsOf);
-  const width = Math.max(PANEL_WIDTH, code.width * CELL + 2 * PAD);
+  const text = panelText(code, rows, shown.flatMap(arcsOf));
+  const width = Math.max(PANEL_WIDTH, ...text.pieces.map((piece) => piece.x + piece.width + PAD));
   const { top } = captions(circuit);
   const answers = answerBlock(trace, new Map());
   const places = Math.max(1, Math.min(shown.length, Math.floor((PAGE + GAP) / (width + GAP))));
@@ -74,7 +75,6 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
   }
   y += 10;
   const panels: CodePanel[] = [];
-  const text = panelText(code, rows, shown.flatMap(arcsOf));
   const cast: readonly (CircuitNode | undefined)[] = shown.length > 0 ? shown : [undefined];
   for (let i = 0; i < cast.length; i += places) {
     for (const [column, node] of cast.slice(i, i + places).entries()) {
