@@ -33,10 +33,16 @@ interface GraphEdge {
 export type CircuitGraph = DirectedGraph<GraphNode, GraphEdge>;
 
 /** The name of a node within its row: `Q.<head>.<channel in head>` as in the paper's figures, else the channel. */
-export function shortName(circuit: Circuit, node: CircuitNode): string {
+export function shortName(circuit: Pick<Circuit, "model">, node: CircuitNode): string {
   if (node.head === undefined) return String(node.channel);
   const letter = node.site.slice(-1).toUpperCase();
   return `${letter}.${node.head}.${node.channel - node.head * circuit.model.headWidth}`;
+}
+
+/** `pos.3` of a node that reads a position channel. */
+export function positionName({ model }: Pick<Circuit, "model">, { channel, site }: CircuitNode): string | undefined {
+  const position = channel - model.width;
+  return site.endsWith("act_in") && position >= 0 ? `pos.${position}` : undefined;
 }
 
 /** The short name, and the factor of a node that was scaled by hand: `98 ×1.3`. */

@@ -6,6 +6,7 @@
  * well-formed XML too.
  */
 import { html, Markup } from "./export/markup.ts";
+import type { Labels } from "./labels.ts";
 import { alike } from "./numbers.ts";
 import { plotFigures } from "./report-plots.ts";
 import { STYLE } from "./report-style.ts";
@@ -23,11 +24,12 @@ const [LINE, NARROW] = [110, 5];
 /** Columns of a table in small print. */
 const WIDE = 8;
 
-export async function reportPage(report: Report): Promise<string> {
+/** @param labels shown beside the nodes that have them */
+export async function reportPage(report: Report, labels: Labels = new Map()): Promise<string> {
   const { circuit, summary } = report;
   const title = `${circuit.task}: is the circuit real?`;
   const sections: Markup[] = [];
-  for (const { check } of allChecks(report.checks)) if (check) sections.push(await section(check));
+  for (const { check } of allChecks(report.checks)) if (check) sections.push(await section(check, labels));
   const page = html`<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -108,7 +110,7 @@ ${rows}</tbody>
 </table></div>`;
 }
 
-async function section(check: ReportCheck): Promise<Markup> {
+async function section(check: ReportCheck, labels: Labels): Promise<Markup> {
   const plots = await plotFigures(check.plots);
   return html`<section id="${anchor(check.name)}">
 <h2>${sentence(check.name)} ${badge(check.verdict)}</h2>
@@ -119,7 +121,7 @@ async function section(check: ReportCheck): Promise<Markup> {
 <dt>Source</dt><dd>${check.source}</dd></dl>
 ${check.figures.length > 0 ? figureTable(check.figures) : ""}
 ${plots.length > 0 ? html`<div class="plots">${plots}</div>` : ""}
-${check.tables.map(dataTable)}
+${check.tables.map((table) => dataTable(withLabels(table, labels)))}
 </section>
 `;
 }
@@ -148,6 +150,15 @@ function figureText({ value, low, high, unit = "" }: Figure): { value: string; i
   const text = alike([value, low ?? null, high ?? null]);
   const interval = low === undefined || high === undefined ? "" : `[${text(low)}, ${text(high)}]`;
   return { value: text(value), interval, unit: value === null ? "" : unit };
+}
+
+/** Cells that are nodes, with their labels. */
+function withLabels(table: Table, labels: Labels): Table {
+  const shown = (cell: string | number | null) => {
+    const label = typeof cell === "string" ? labels.get(cell) : undefined;
+    return label === undefined ? cell : `${cell} (${label})`;
+  };
+  return { ...table, rows: table.rows.map((row) => row.map(shown)) };
 }
 
 /** All rows. Columns of numbers stand right with equal decimals. */

@@ -11,6 +11,7 @@ await runProgram({
     ["circuit show runs/quotes", "its nodes and edges as a table"],
     ["circuit compare runs/quotes runs/dense", "how many times more edges a dense model needs"],
     ["circuit edit runs/quotes --remove 0.mlp.post_act:12", "what it does without one of its neurons"],
+    ['circuit label runs/quotes V.0.30 "which quote"', "name what a node does"],
     ["circuit export runs/quotes --format svg", "the figure for a paper"],
   ],
   commands: [
@@ -30,6 +31,7 @@ await runProgram({
       summary: "remove, add and scale nodes of a circuit by hand",
       load: () => import("./commands/edit.ts"),
     },
+    { name: "label", summary: "name what nodes do, for figures and tables", load: () => import("./commands/label.ts") },
     {
       name: "compare",
       summary: "edges of several models' circuits at equal task loss",

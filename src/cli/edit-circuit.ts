@@ -1,5 +1,6 @@
 /** An edited circuit, measured as `circuit extract` measured the one before: same pairs, ablation and text. */
 import type { EditStep } from "../circuits/edit.ts";
+import { labelled, labelsOf } from "../circuits/labels.ts";
 import type { RestoredCircuit } from "../circuits/restore.ts";
 import type { Circuit, CircuitEdit } from "../circuits/schema.ts";
 import type { Wiring } from "../circuits/wiring.ts";
@@ -36,7 +37,6 @@ export function editCircuit({ circuit, source, task, wiring, start, steps, model
   const last = steps[steps.length - 1]!.circuit;
   const measured = measureCircuit(extractor, last, model, text);
   const fields = measuredFields(source, pairs, ablation, measured);
-  const labels = new Map(circuit.nodes.map(({ id, label }) => [id, label]));
   const history = steps.map(({ edit, circuit: { kept, removed, ...rest } }): CircuitEdit => {
     const taskLoss = kept === last.kept ? fields.taskLoss : lossesOf({ kept, removed, ...rest });
     return { ...edit, nodes: countKept(kept), edges: wiring.countEdges(kept, removed), taskLoss };
@@ -45,10 +45,7 @@ export function editCircuit({ circuit, source, task, wiring, start, steps, model
   return {
     ...circuit,
     ...fields,
-    nodes: fields.nodes.map((node) => {
-      const label = labels.get(node.id);
-      return label === undefined ? node : { ...node, label };
-    }),
+    nodes: labelled(fields.nodes, labelsOf(circuit)),
     calibrated: null,
     search: { ...search, oneMinimal: false },
     edits: [...circuit.edits, ...history],

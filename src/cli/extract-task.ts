@@ -1,6 +1,7 @@
 /** Extraction of one task's circuit: searches from every seed, and writes circuit.json and search.json. */
 import * as path from "node:path";
 import { readCircuit, serializeCircuit } from "../circuits/file.ts";
+import { keepLabels } from "../circuits/labels.ts";
 import type { Circuit } from "../circuits/schema.ts";
 import { Wiring } from "../circuits/wiring.ts";
 import type { Model } from "../model/model.ts";
@@ -89,10 +90,13 @@ export async function extractTask(job: TaskJob): Promise<Outcome> {
   }
   if (!best) return nothing(job.signal.aborted ? undefined : noCircuit(job, results));
 
-  const circuit = finish(job, best, full, results);
   const file = path.join(job.folder, "circuit.json");
+  const before = earlier(file);
+  const found = finish(job, best, full, results);
+  const circuit = before ? keepLabels(found, before) : found;
   const stopped = best.extraction.search.stopped;
-  if (stopped && isFinished(file)) {
+  if (stopped && before?.search.stages.every((stage) => stage.name !== STOPPED)) {
+    // A circuit whose search was stopped must not take the place of one whose was not.
     out.notice(`${file} is of a finished search and stays as it is`);
     return outcome({ circuit, path: undefined, failure: undefined });
   }
@@ -170,13 +174,13 @@ function finish(
   });
 }
 
-/** Whether the file holds a circuit whose search was not stopped: one that is must not take its place. */
-function isFinished(file: string): boolean {
-  if (!pathExists(file)) return false;
+/** The circuit that is there already, if it can be read. */
+function earlier(file: string): Circuit | undefined {
+  if (!pathExists(file)) return undefined;
   try {
-    return readCircuit(file).search.stages.every((stage) => stage.name !== STOPPED);
+    return readCircuit(file);
   } catch {
-    return false;
+    return undefined;
   }
 }
 

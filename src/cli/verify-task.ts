@@ -2,6 +2,7 @@
 import * as path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { serializeCircuit } from "../circuits/file.ts";
+import { labelsOf } from "../circuits/labels.ts";
 import { reportPage } from "../circuits/report-page.ts";
 import { restoreCircuit } from "../circuits/restore.ts";
 import type { Circuit } from "../circuits/schema.ts";
@@ -83,10 +84,19 @@ export async function verifyTask(job: VerifyJob): Promise<Verified> {
     },
   });
   const verified: Circuit = { ...circuit, verification: inShort(report) };
-  writeFileAtomic(files.page, await reportPage(report));
+  writeFileAtomic(files.page, await reportPage(report, labelsOf(circuit)));
   writeFileAtomic(files.report, formatJson(report));
   writeFileAtomic(files.circuit, serializeCircuit(verified));
   return { report, circuit: verified, files };
+}
+
+/** Writes the page again with the circuit's labels; returns its path, or undefined where the report is of another circuit. */
+export async function rewritePage(folder: string, circuit: Circuit): Promise<string | undefined> {
+  const report = storedReport(path.join(folder, "report.json"));
+  if (!report || !isDeepStrictEqual(report.circuit, identityOf(circuit))) return undefined;
+  const page = path.join(folder, "report.html");
+  writeFileAtomic(page, await reportPage(report, labelsOf(circuit)));
+  return page;
 }
 
 /** Why the circuits of a model cannot be verified, if they cannot. */

@@ -10,7 +10,7 @@ export const textsOf = (drawing: Drawing): TextMark[] => marksOf(drawing).filter
 
 /** What the glyphs of a text may cover. */
 function inkBox({ x, y, anchor, size, text }: TextMark): Box {
-  const width = (text.length * ADVANCE * size) / UNITS_PER_EM;
+  const width = ([...text].length * ADVANCE * size) / UNITS_PER_EM;
   return { x: anchor === "middle" ? x - width / 2 : x, y: y - 0.72 * size, width, height: 0.9 * size };
 }
 

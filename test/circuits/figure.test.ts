@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Mark } from "../../src/circuits/export/drawing.ts";
-import { drawFigure, LAYOUTS } from "../../src/circuits/export/figure.ts";
+import { drawFigure, type FigureOptions, LAYOUTS, type Layout } from "../../src/circuits/export/figure.ts";
 import { circuitLatex } from "../../src/circuits/export/latex.ts";
 import { escapeLatex } from "../../src/circuits/export/latex-text.ts";
 import { PALETTE_NAMES } from "../../src/circuits/export/palette.ts";
@@ -18,6 +18,7 @@ import { compile, hasLatex, hasPoppler } from "../support/programs.ts";
 import { useTempDir } from "../support/temp.ts";
 import { checkDrawing, marksOf, textsOf } from "./drawings.ts";
 import { circuits, emptyCircuit, exampleCircuit, LABELS, nasty, randomCircuit } from "./support.ts";
+import { madeTrace } from "./traces.ts";
 
 const temp = useTempDir();
 
@@ -43,12 +44,17 @@ function largeCircuit(): Circuit {
   };
 }
 
+/** Code is a prompt's. */
+function laidOut(circuit: Circuit, layout: Layout): FigureOptions {
+  return layout === "code" ? { layout, trace: madeTrace(circuit, ["x", " =", "\n", '("']) } : { layout };
+}
+
 describe("drawings", () => {
   for (const layout of LAYOUTS) {
     it(`law: in layout ${layout} no text covers another, nothing leaves the canvas, for 5 to 300 nodes`, () => {
       fc.assert(
         fc.property(circuits(300), fc.constantFrom(...PALETTE_NAMES), (circuit, palette) =>
-          checkDrawing(drawFigure(circuit, { layout, palette })),
+          checkDrawing(drawFigure(circuit, { ...laidOut(circuit, layout), palette })),
         ),
         { numRuns: layout === "force" ? 6 : 15 },
       );
@@ -64,7 +70,7 @@ describe("drawings", () => {
       return (item.marks[0] as Extract<Mark, { type: "line" }>).stroke;
     };
     for (const layout of LAYOUTS) {
-      const svg = svgText(drawFigure(circuit, { layout, palette: "print" }));
+      const svg = svgText(drawFigure(circuit, { ...laidOut(circuit, layout), palette: "print" }));
       for (const [, r, g, b] of svg.matchAll(/#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})"/g)) {
         expect([r, g]).toEqual([g, b]);
       }
@@ -82,7 +88,7 @@ describe("drawings", () => {
     expect(whyNotDrawn(exampleCircuit())).toBeUndefined();
     expect(whyNotDrawn(circuit)).toContain("150 nodes and 5000 edges");
     for (const layout of LAYOUTS) {
-      const drawing = drawFigure(circuit, { layout });
+      const drawing = drawFigure(circuit, laidOut(circuit, layout));
       checkDrawing(drawing);
       const texts = textsOf(drawing).map(({ text }) => text);
       expect(texts).toEqual(expect.arrayContaining(["100 reads", "50 neurons", "5000"]));

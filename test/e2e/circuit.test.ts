@@ -45,8 +45,14 @@ it(
     expect(fs.readFileSync(at(FOLDER, "report.html"), "utf8")).toContain("<html");
     expect([stored.counts.nodes, stored.counts.edges]).toEqual([done.nodes, done.edges]);
 
+    // A label outlives another extraction, which else writes the same bytes.
+    const { id } = stored.nodes[0]!;
+    expect((await circuit("label", "run", id, "first of all")).stdout).toContain("report.html");
+    expect(fs.readFileSync(at(FOLDER, "report.html"), "utf8")).toContain(`${id} (first of all)`);
     const search = fs.readFileSync(at(FOLDER, "search.json"), "utf8");
     expect((await circuit("extract", "run", "--kicks", "3")).code).toBe(0);
+    expect(fs.readFileSync(at(FOLDER, "report.html"), "utf8")).toContain(`${id} (first of all)`);
+    expect((await circuit("label", "run", `${id}=`)).stdout).toContain("no labels");
     expect(fs.readFileSync(at(FOLDER, "circuit.json"), "utf8"), "the same bytes again").toBe(text);
     expect(fs.readFileSync(at(FOLDER, "search.json"), "utf8"), "the same bytes again").toBe(search);
 
@@ -89,6 +95,8 @@ it(
         "print('hello",
         "--format",
         "svg,attribution",
+        "--layout",
+        "code",
         "--out",
         folder,
       );
@@ -100,6 +108,7 @@ it(
       `single-double-quote-base-pair-3-${side}.json`,
     ]);
     expect(Object.keys(written)).toEqual(expect.arrayContaining([...names, "graph-metadata.json"]));
+    expect(Object.keys(written).join()).toMatch(/single_double_quote\.code\.prompt-[0-9a-f]{8}\.svg/);
     expect(files("again")).toEqual(written);
     const { graphs } = JSON.parse(String(written["graph-metadata.json"])) as { graphs: { slug: string }[] };
     expect(graphs.map((g) => g.slug.replace(/[0-9a-f]{8}$/, "HASH"))).toEqual([
@@ -127,8 +136,10 @@ describe("refuses", () => {
     [["export", "run", "--prompt", "漢"], /"漢"/, /no such text/],
     [["export", "run", "--prompt", "x", "--format", "csv"], /csv/, /without --prompt/],
     [["export", "run", "--prompt", "x", "--layout", "force"], /force/, /--layout/],
+    [["export", "run", "--layout", "code"], /over the text of a prompt/, /--pair 0/],
     [["export", "run", "--format", "attribution"], /attribution/, /--pair 0/],
     [["export", FOLDER, "--pair", "0"], /without its run/, /Give the run/],
+    [["label", "run", "V.0.99999", "x"], /"V.0.99999" is not a node/, /nearest in the circuit/],
     [["show", "nowhere"], /nowhere/, /sparse train/],
   ])("%j", async (args, message, hint) => {
     const { code, stdout, stderr } = await circuit(...args);

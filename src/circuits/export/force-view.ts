@@ -8,8 +8,8 @@ import { shownName } from "../graph.ts";
 import { drawable } from "../layout/font.ts";
 import { crosses } from "../layout/labels.ts";
 import { type Box, overlaps, type Point } from "../layout/scene.ts";
-import { formatWeight, oneLine, textWidth } from "../layout/text.ts";
-import type { Circuit } from "../schema.ts";
+import { formatWeight, oneLine, textWidth, truncate } from "../layout/text.ts";
+import type { Circuit, CircuitNode } from "../schema.ts";
 import type { Drawing, Item, Mark, Stroke } from "./drawing.ts";
 import { attentionStroke, type Palette, weightStroke } from "./palette.ts";
 
@@ -20,6 +20,7 @@ const TITLE_HEIGHT = 50;
 const LEGEND_LINE = 18;
 const NAME_SIZE = 9;
 const NAME_HEIGHT = 10;
+const LABEL_CELLS = 22;
 
 const SITE_NAMES: Record<Site, string> = {
   "attn.act_in": "read",
@@ -72,16 +73,16 @@ export function forceView(circuit: Circuit, palette: Palette): Drawing {
     stroke: { color: colors.ink, width: 0.5 },
   });
 
-  // A name stands above, below or beside its node, where fewest lines are; where all of that is taken, in the tooltip alone.
+  // A name stands above, below or beside its node, where fewest lines are, with the label if there is room; where all of
+  // that is taken, in the tooltip alone.
   const lines = [...circuit.edges, ...circuit.links].map((e) => [at(e.source), at(e.target)] as const);
   const discs = circuit.nodes.map(({ id }): Box => {
     const { x, y } = at(id);
     return { x: x - RADIUS, y: y - RADIUS, width: 2 * RADIUS, height: 2 * RADIUS };
   });
   const taken: Box[] = [];
-  const names: Item[] = circuit.nodes.flatMap((node) => {
-    const { x, y } = at(node.id);
-    const name = `${node.layer}.${shownName(circuit, node)}`;
+  const placed = ({ id }: CircuitNode, name: string): Item | undefined => {
+    const { x, y } = at(id);
     const width = textWidth(name, NAME_SIZE);
     const places = [
       [x - width / 2, y - RADIUS - NAME_HEIGHT - 1],
@@ -90,13 +91,20 @@ export function forceView(circuit: Circuit, palette: Palette): Drawing {
       [x - RADIUS - 2 - width, y - NAME_HEIGHT / 2],
     ] as const;
     const boxes = places.map(([left, top]): Box => ({ x: left, y: top, width, height: NAME_HEIGHT }));
-    const free = boxes.filter((candidate) => ![...taken, ...discs].some((other) => overlaps(candidate, other)));
+    const inside = boxes.filter((candidate) => candidate.x >= 0 && candidate.x + width <= inner);
+    const free = inside.filter((candidate) => ![...taken, ...discs].some((other) => overlaps(candidate, other)));
     const crowd = (candidate: Box): number => lines.filter((segment) => crosses(segment, candidate)).length;
     const box = free.sort((a, b) => crowd(a) - crowd(b))[0];
-    if (box === undefined) return [];
+    if (box === undefined) return undefined;
     taken.push(box);
     const plate: Mark = { type: "rect", box, fill: { color: colors.paper, opacity: 0.75 } };
     return { marks: [plate, text(name, box.x + width / 2, box.y + NAME_HEIGHT - 2, NAME_SIZE, "middle")] };
+  };
+  const names = circuit.nodes.flatMap((node): Item[] => {
+    const name = `${node.layer}.${shownName(circuit, node)}`;
+    const label = truncate(drawable(oneLine(node.label ?? "")), LABEL_CELLS);
+    const item = (label ? placed(node, `${name} ${label}`) : undefined) ?? placed(node, name);
+    return item ? [item] : [];
   });
 
   // A sample of each kind of line and node that there is.
@@ -152,9 +160,9 @@ export function forceView(circuit: Circuit, palette: Palette): Drawing {
       },
       {
         name: "nodes",
-        items: circuit.nodes.map(({ id, site }) => ({
+        items: circuit.nodes.map(({ id, site, label }) => ({
           id,
-          title: id,
+          title: label ? `${id}: ${oneLine(label)}` : id,
           marks: [disc(site, at(id).x, at(id).y)],
         })),
       },

@@ -10,12 +10,13 @@ import { circuitGraph } from "../graph.ts";
 import { oneLine } from "../layout/text.ts";
 import { structureLayout } from "../layout.ts";
 import type { Circuit } from "../schema.ts";
+import type { Layout } from "./figure.ts";
 import { LINK_COLORS, SITE_COLORS, signColor } from "./palette.ts";
 
 export interface GexfOptions {
   readonly links?: boolean;
-  /** Default: layers. */
-  readonly layout?: "layers" | "force";
+  /** Positions are those of the structure view in every layout but force. */
+  readonly layout?: Layout;
 }
 
 export function circuitGexf(circuit: Circuit, options: GexfOptions = {}): string {

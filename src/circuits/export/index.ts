@@ -7,7 +7,7 @@ import { attributionGraph } from "./attribution.ts";
 import { circuitCsv } from "./csv.ts";
 import { circuitDot } from "./dot.ts";
 import type { Drawing } from "./drawing.ts";
-import { drawFigure, type FigureOptions } from "./figure.ts";
+import { drawFigure, type FigureOptions, PROMPT_HINT } from "./figure.ts";
 import { circuitGexf } from "./gexf.ts";
 import { circuitGraphml } from "./graphml.ts";
 import { circuitJson } from "./json.ts";
@@ -17,7 +17,7 @@ import { pngBytes } from "./png.ts";
 import { svgText } from "./svg.ts";
 import { tikzText } from "./tikz.ts";
 
-export { type FigureOptions, LAYOUTS, type Layout } from "./figure.ts";
+export { type FigureOptions, LAYOUTS, type Layout, PROMPT_HINT } from "./figure.ts";
 export { PALETTE_NAMES, type PaletteName } from "./palette.ts";
 export { whyNotDrawn } from "./summary-view.ts";
 
@@ -62,9 +62,6 @@ function tables(name: string, ending: string, doc: string, write: (circuit: Circ
     }));
   return { name, doc, figure: false, prompt: "no", files };
 }
-
-/** What to do about a format that needs a prompt. */
-export const PROMPT_HINT = 'Add --pair 0, or --prompt "...".';
 
 export const EXPORT_FORMATS: readonly ExportFormat[] = [
   figure("svg", ".svg", "figure: structure of the circuit, from tokens down to answers", svgText),

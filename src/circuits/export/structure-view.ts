@@ -22,6 +22,7 @@ const TEXT_STYLE: Record<TextRole, { readonly face: Face; readonly color: Ink }>
   weight: { face: "regular", color: "ink" },
   layer: { face: "bold", color: "ink" },
   row: { face: "regular", color: "faint" },
+  code: { face: "regular", color: "ink" },
 };
 
 export function structureView(circuit: Circuit, palette: Palette): Drawing {
@@ -96,7 +97,7 @@ function nodeItem(node: NodeItem, { colors }: Palette): Item {
   return { id: node.id, title: node.title, marks: [marks[node.shape]] };
 }
 
-function tokenItem(token: TokenItem, { colors }: Palette): Item {
+export function tokenItem(token: TokenItem, { colors }: Palette): Item {
   const fill = { color: token.answer ? colors.answer : colors.token };
   const stroke = { color: colors.faint, width: 1 };
   return { title: token.title, marks: [{ type: "rect", box: token, radius: 2, fill, stroke }] };

@@ -3,8 +3,9 @@
  * number of nodes, one arrow for each pair of sites with its number of weights, and the nodes that matter most.
  */
 import { SITES, type Site } from "../../model/sites.ts";
+import { drawable } from "../layout/font.ts";
 import { captions, ROW_NAMES } from "../layout/frame.ts";
-import { textWidth } from "../layout/text.ts";
+import { oneLine, textWidth, truncate } from "../layout/text.ts";
 import type { Circuit } from "../schema.ts";
 import type { Drawing, Item, Mark, TextMark } from "./drawing.ts";
 import type { Palette } from "./palette.ts";
@@ -13,6 +14,7 @@ import type { Palette } from "./palette.ts";
 const MOST_EDGES = 1000;
 const MOST_NODES = 500;
 const NAMED_NODES = 8;
+const LABEL_CELLS = 22;
 
 const PAGE = 20;
 const BOX = { width: 132, height: 30 };
@@ -144,9 +146,10 @@ export function summaryView(circuit: Circuit, palette: Palette): Drawing {
     .slice(0, NAMED_NODES);
   if (important.length > 0) {
     labels.push({ marks: [text("Ablated alone, these nodes raise the task loss most:", PAGE, y)] });
-    for (const { id, importance } of important) {
+    for (const { id, importance, label = "" } of important) {
       y += 14;
-      labels.push({ marks: [text(`${id.padEnd(24)} +${importance!.toPrecision(3)}`, PAGE + 16, y)] });
+      const row = `${id.padEnd(24)} +${importance!.toPrecision(3).padEnd(10)} ${truncate(drawable(oneLine(label)), LABEL_CELLS)}`;
+      labels.push({ marks: [text(row.trimEnd(), PAGE + 16, y)] });
     }
     y += 14;
   }

@@ -14,7 +14,7 @@ export interface Box extends Point {
   readonly height: number;
 }
 
-export type TextRole = "title" | "subtitle" | "note" | "node" | "side" | "token" | "weight" | "layer" | "row";
+export type TextRole = "title" | "subtitle" | "note" | "node" | "side" | "token" | "weight" | "layer" | "row" | "code";
 
 /** A line of text; the box is what it may cover in any common monospace font. */
 export interface TextItem extends Box {

@@ -1,5 +1,5 @@
 /** How large each node of the structure view is: its shape, its name, and the texts beside it. */
-import { scaleMark, shownName } from "../graph.ts";
+import { positionName, scaleMark, shortName, shownName } from "../graph.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
 import { drawable } from "./font.ts";
 import type { NodeItem, TextItem, TextRole } from "./scene.ts";
@@ -50,8 +50,7 @@ function isTick(node: CircuitNode): boolean {
 /** A bar across the channel's line; the name stands where no edges run: above a read, below a write. */
 function tick(circuit: Circuit, node: CircuitNode): NodeShape {
   const flow = node.site.endsWith("act_in") ? "read" : "write";
-  const position = node.channel - circuit.model.width;
-  const name = (position >= 0 ? `pos.${position}` : String(node.channel)) + scaleMark(node);
+  const name = (positionName(circuit, node) ?? shortName(circuit, node)) + scaleMark(node);
   const dy = flow === "read" ? -LINE - 2 : 3;
   const texts: RelativeText[] = [
     { text: name, role: "node", size: NODE_SIZE, dx: 4, dy, width: textWidth(name, NODE_SIZE) },

@@ -31,7 +31,7 @@ interface EditFlags extends EngineFlags, StoredCircuitFlags {
 const ABOUT = `
 Edits apply in the order given. Nodes that they leave without a path from input to output are dropped; a node that is
 added without one is refused. A factor is of the values that the node has in the model: --scale NODE=1 undoes a scaling,
---add a removal; labels of removed nodes are not kept. The file keeps the history of edits.
+--add a removal; labels stay, but those of removed nodes. The file keeps the history of edits.
 `;
 
 export function register(command: Command, out: Output): void {

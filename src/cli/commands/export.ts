@@ -40,7 +40,7 @@ export function register(command: Command, out: Output): void {
     .option("--format <list>", `formats separated by commas: ${names.join(", ")}, or all`, "svg")
     .option(
       "--layout <name>",
-      "positions in figures and gexf: layers (the structure view) or force (free-form, ForceAtlas2)",
+      "figures: layers (the structure view, on a prompt unrolled), force (free-form, ForceAtlas2; gexf too) or code (attention over a prompt's text)",
       oneOf("--layout", LAYOUTS),
       "layers",
     )
@@ -74,6 +74,7 @@ export function register(command: Command, out: Output): void {
         ["circuit export runs/quotes --format dot,gexf,csv --out figures", "graphs and tables elsewhere"],
         ["circuit export runs/quotes --layout force", "a free-form overview"],
         ["circuit export runs/quotes --pair 0 --format pdf", "from token to answer, on both prompts of a pair"],
+        ["circuit export runs/quotes --pair 0 --layout code", "where heads look, over the prompt as code"],
         ["circuit export runs/quotes --prompt 'print(\"hi' --format all", "on a prompt of one's own"],
       ]),
     ].join("\n"),
@@ -96,7 +97,9 @@ async function exportAll(run: string, flags: ExportFlags, out: Output, signal: A
     if (reason !== undefined && formats.some((f) => f.figure)) out.notice(`${task}: ${reason}.`);
     const traces = onPrompt ? await tracesOf(run, stored, flags, out, signal) : [undefined];
     for (const trace of traces) {
-      const stem = [task, ...(flags.layout === "force" ? ["force"] : []), ...(trace ? [trace.name] : [])].join(".");
+      const stem = [task, ...(flags.layout === "layers" ? [] : [flags.layout]), ...(trace ? [trace.name] : [])].join(
+        ".",
+      );
       for (const { name } of formats) {
         for (const { suffix, content } of await exportCircuit(circuit, name, {
           ...flags,
@@ -135,8 +138,11 @@ function chosenFormats({ format, layout }: ExportFlags, onPrompt: boolean): Expo
       onPrompt ? "Export it without --prompt and --pair." : PROMPT_HINT,
     );
   }
-  if (onPrompt && layout !== "layers") {
+  if (onPrompt && layout === "force") {
     throw inputError("export-prompt", `--layout ${layout} has no token columns`, "Leave --layout, or the prompt, out.");
+  }
+  if (!onPrompt && layout === "code") {
+    throw inputError("export-prompt", "--layout code shows a circuit over the text of a prompt", PROMPT_HINT);
   }
   return formats;
 }
