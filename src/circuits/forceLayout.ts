@@ -3,10 +3,11 @@
  * (with a little seeded noise) and the result keeps a rough top to bottom. Same circuit, same positions.
  */
 import forceAtlas2Module, { type ForceAtlas2Settings } from "graphology-layout-forceatlas2";
+import type { AbstractGraph } from "graphology-types";
 import { SITES } from "../model/sites.ts";
 import { Rng } from "../util/rng.ts";
 import { mean } from "../util/statistics.ts";
-import { type CircuitGraph, circuitGraph } from "./graph.ts";
+import { circuitGraph } from "./graph.ts";
 import type { Circuit } from "./schema.ts";
 
 export interface Point {
@@ -16,11 +17,11 @@ export interface Point {
 
 interface ForceAtlas2 {
   (
-    graph: CircuitGraph,
+    graph: AbstractGraph,
     options: {
       iterations: number;
       settings: ForceAtlas2Settings;
-      getEdgeWeight: (edge: string, attributes: { weight?: number }) => number;
+      getEdgeWeight: "weight" | ((edge: string, attributes: { weight?: number }) => number);
     },
   ): Record<string, Point>;
   inferSettings(order: number): ForceAtlas2Settings;
@@ -28,7 +29,7 @@ interface ForceAtlas2 {
 
 // The package is CommonJS: Node gives its function as the default export and no names, while its types describe ES
 // exports.
-const forceAtlas2 = forceAtlas2Module as unknown as ForceAtlas2;
+export const forceAtlas2 = forceAtlas2Module as unknown as ForceAtlas2;
 
 const STEP = 40;
 

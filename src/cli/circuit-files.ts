@@ -21,7 +21,7 @@ export interface StoredCircuit {
 }
 
 /** Names of the folders with a circuit in a folder of circuits, sorted: those of the tasks. */
-function extractedTasks(circuits: string): string[] {
+export function extractedTasks(circuits: string): string[] {
   if (!pathExists(circuits)) return [];
   return onFile(circuits, "read", () => fs.readdirSync(circuits))
     .filter((task) => pathExists(path.join(circuits, task, CIRCUIT)))

@@ -13,6 +13,7 @@ await runProgram({
     ["circuit edit runs/quotes --remove 0.mlp.post_act:12", "what it does without one of its neurons"],
     ['circuit label runs/quotes V.0.30 "which quote"', "name what a node does"],
     ["circuit export runs/quotes --format svg", "the figure for a paper"],
+    ["circuit overview runs/all", "a whole model and how disentangled its circuits are"],
   ],
   commands: [
     {
@@ -38,5 +39,10 @@ await runProgram({
       load: () => import("./commands/compare.ts"),
     },
     { name: "export", summary: "write figures and tables of a circuit", load: () => import("./commands/export.ts") },
+    {
+      name: "overview",
+      summary: "draw a whole model with all its circuits, and tell what they share",
+      load: () => import("./commands/overview.ts"),
+    },
   ],
 });

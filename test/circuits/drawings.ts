@@ -28,7 +28,12 @@ export function checkDrawing(drawing: Drawing): void {
     }
   }
   for (const mark of marksOf(drawing)) {
-    const points = mark.type === "line" ? mark.points : mark.type === "rect" ? [mark.box] : [mark];
+    const points =
+      mark.type === "line"
+        ? mark.points
+        : mark.type === "segments"
+          ? mark.segments.flat()
+          : [mark.type === "rect" ? mark.box : mark];
     for (const { x, y } of points) {
       if (!(x >= 0 && y >= 0 && x <= drawing.width && y <= drawing.height)) wrong.push(`${mark.type} at ${x}, ${y}`);
     }

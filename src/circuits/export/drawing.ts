@@ -11,6 +11,8 @@ export interface Stroke {
   /** Lengths of dashes and gaps in turn; solid without. */
   readonly dash?: readonly number[];
   readonly opacity?: number;
+  /** Butt without: a segment of next to no length with round ends is a dot. */
+  readonly cap?: "round";
 }
 
 export interface Fill {
@@ -32,6 +34,8 @@ export interface TextMark {
 
 export type Mark =
   | { readonly type: "line"; readonly points: readonly Point[]; readonly stroke: Stroke }
+  /** Many lines as one mark, painted once where they cross: thousands in a file of a sensible size. */
+  | { readonly type: "segments"; readonly segments: readonly (readonly [Point, Point])[]; readonly stroke: Stroke }
   | {
       readonly type: "rect";
       readonly box: Box;

@@ -65,7 +65,7 @@ function layerPositions(circuit: Circuit): Map<string, { x: number; y: number }>
 }
 
 /** Written as r, g, b attributes, which more readers know than hex. */
-function rgb(hex: string): string {
+export function rgb(hex: string): string {
   const part = (i: number): number => Number.parseInt(hex.slice(i, i + 2), 16);
   return `rgb(${part(1)}, ${part(3)}, ${part(5)})`;
 }

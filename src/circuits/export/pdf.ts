@@ -66,6 +66,10 @@ function markPdf(mark: Mark, alphas: Map<string, string>): string {
       const path = mark.points.map((p, i) => `${num(p.x)} ${num(p.y)} ${i === 0 ? "m" : "l"}`).join(" ");
       return painted(path, undefined, mark.stroke, alphas);
     }
+    case "segments": {
+      const path = mark.segments.map(([a, b]) => `${num(a.x)} ${num(a.y)} m ${num(b.x)} ${num(b.y)} l`).join("\n");
+      return painted(path, undefined, mark.stroke, alphas);
+    }
     case "rect":
       return painted(rectPath(mark.box, mark.radius ?? 0), mark.fill, mark.stroke, alphas);
     case "circle": {
@@ -102,6 +106,7 @@ function painted(
   if (fill !== undefined) set.push(`${rgb(fill.color)} rg`);
   if (stroke !== undefined) set.push(`${rgb(stroke.color)} RG ${num(stroke.width)} w`);
   if (stroke?.dash !== undefined) set.push(`[${stroke.dash.map(num).join(" ")}] 0 d`);
+  if (stroke?.cap !== undefined) set.push("1 J");
   const paint = fill === undefined ? "S" : stroke === undefined ? "f" : "B";
   return `q ${set.join(" ")} ${path} ${paint} Q`;
 }

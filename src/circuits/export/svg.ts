@@ -46,6 +46,10 @@ function markSvg(mark: Mark, tooltip: string): string {
       const d = mark.points.map((p, i) => `${i === 0 ? "M" : "L"}${num(p.x)} ${num(p.y)}`).join("");
       return element("path", `d="${d}" fill="none"${strokeSvg(mark.stroke)}`);
     }
+    case "segments": {
+      const d = mark.segments.map(([a, b]) => `M${num(a.x)} ${num(a.y)}L${num(b.x)} ${num(b.y)}`).join("");
+      return element("path", `d="${d}" fill="none"${strokeSvg(mark.stroke)}`);
+    }
     case "rect": {
       const { x, y, width, height } = mark.box;
       const radius = mark.radius === undefined ? "" : ` rx="${num(mark.radius)}"`;
@@ -73,11 +77,12 @@ function fillSvg({ color, opacity }: Fill): string {
 
 function strokeSvg(stroke: Stroke | undefined): string {
   if (stroke === undefined) return "";
-  const { color, width, dash, opacity } = stroke;
+  const { color, width, dash, opacity, cap } = stroke;
   return [
     ` stroke="${color}"`,
     width === 1 ? "" : ` stroke-width="${num(width)}"`,
     dash === undefined ? "" : ` stroke-dasharray="${dash.map(num).join(" ")}"`,
     opacity === undefined ? "" : ` stroke-opacity="${num(opacity)}"`,
+    cap === undefined ? "" : ` stroke-linecap="${cap}"`,
   ].join("");
 }

@@ -76,6 +76,10 @@ function markTikz(mark: Mark, nameOf: NameOf): string {
   switch (mark.type) {
     case "line":
       return `\\draw[${strokeTikz(mark.stroke, nameOf)}] ${mark.points.map((p) => at(p.x, p.y)).join(" -- ")};`;
+    case "segments": {
+      const lines = mark.segments.map(([a, b]) => `${at(a.x, a.y)} -- ${at(b.x, b.y)}`);
+      return `\\draw[${strokeTikz(mark.stroke, nameOf)}] ${lines.join("\n  ")};`;
+    }
     case "rect": {
       const { x, y, width, height } = mark.box;
       const corners = mark.radius === undefined ? [] : [`rounded corners=${num(mark.radius * POINT)}bp`];
@@ -100,12 +104,13 @@ function shape(fill: Fill, stroke: Stroke | undefined, nameOf: NameOf): string[]
   ];
 }
 
-function strokeTikz({ color, width, dash, opacity }: Stroke, nameOf: NameOf): string {
+function strokeTikz({ color, width, dash, opacity, cap }: Stroke, nameOf: NameOf): string {
   const pattern = dash?.map((length, i) => `${i % 2 === 0 ? "on" : "off"} ${num(length * POINT)}bp`).join(" ");
   return [
     `draw=${nameOf(color)}`,
     ...(width === 1 ? [] : [`line width=${num(width * POINT)}bp`]),
     ...(pattern === undefined ? [] : [`dash pattern=${pattern}`]),
     ...(opacity === undefined ? [] : [`draw opacity=${num(opacity)}`]),
+    ...(cap === undefined ? [] : [`line cap=${cap}`]),
   ].join(",");
 }
