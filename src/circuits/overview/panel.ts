@@ -13,7 +13,9 @@ import { count, score } from "./words.ts";
 
 const CELL = { width: 23, height: 16 };
 const NAME_CELLS = 27;
-const BAR = 90;
+const BAR = 80;
+/** From one kind's bars to the next. */
+const BARS_GAP = 100;
 const LINE = 15;
 /** More columns than fit: the table has them all. */
 const MOST_CIRCUITS = 24;
@@ -53,14 +55,15 @@ export function overlapPanel(
   let x = left;
 
   if (names.length <= MOST_CIRCUITS) {
+    const note = "weights above the diagonal, nodes below; bold: more than chance";
     add(text("Shared by two circuits: Jaccard index in %", x, y, { size: 10, face: "bold" }));
-    add(text("weights above the diagonal, nodes below; bold: more than chance", x, y + 13, { color: ink.side }));
+    add(text(note, x, y + 13, { color: ink.side }));
     const shownName = (i: number): string => `${i + 1} ${truncate(names[i]!, NAME_CELLS)}`;
     const column = x + Math.max(...names.map((_, i) => textWidth(drawable(oneLine(shownName(i))), 9))) + 6;
     const row = y + 38;
     const most = Math.max(0.05, ...[...nodes.pairs, ...edges.pairs].map(({ jaccard }) => jaccard ?? 0));
     for (const i of names.keys()) {
-      add(text(shownName(i), x, row + i * CELL.height + 11.5, { color: colors.label(i) }));
+      add(text(shownName(i), x, row + i * CELL.height + 11.5));
       add(text(String(i + 1), column + (i + 0.5) * CELL.width, row - 4, { anchor: "middle" }));
       const box = {
         x: column + i * CELL.width,
@@ -80,58 +83,74 @@ export function overlapPanel(
       }
     }
     y = row + names.length * CELL.height;
-    x = column + names.length * CELL.width + 46;
+    x = Math.max(column + names.length * CELL.width, x + textWidth(note, 9)) + 40;
   }
 
-  // Beside the matrix where there is room, else below it.
-  const needed = 2 * (BAR + 110) + 50;
+  // Each block beside the last where there is room, else below it.
   let at = top;
-  if (x + needed > left + width) [x, at] = [left, y + 34];
+  if (x + BARS > left + width) [x, at] = [left, y + 34];
   add(text("In exactly so many circuits", x, at, { size: 10, face: "bold" }));
   add(text("bar: found; line: mean by chance", x, at + 13, { color: ink.side }));
-  at += 34;
   const rows = Math.max(
     ...[nodes, edges].map(({ usedBy }) => usedBy.findLastIndex((u) => u.sets > 0 && u.count > 0)),
     1,
   );
-  for (const [i, [kind, overlap]] of (
-    [
-      ["nodes", nodes],
-      ["weights", edges],
-    ] as const
-  ).entries()) {
-    const start = x + 36 + i * (BAR + 120);
-    const most = Math.max(1, ...overlap.usedBy.slice(1).flatMap((u) => [u.count, u.expected]));
+  for (const [i, [kind, { usedBy }]] of kindsOf({ nodes, edges }).entries()) {
+    const start = x + 36 + i * (BAR + BARS_GAP);
+    const most = Math.max(1, ...usedBy.slice(1).flatMap((u) => [u.count, u.expected]));
     const length = (n: number): number => (BAR * n) / most;
-    add(text(kind, start, at - 5, { color: ink.side }));
-    for (const { sets, count: found, expected } of overlap.usedBy.slice(1, rows + 1)) {
-      const top = at + (sets - 1) * LINE;
-      if (i === 0) add(text(String(sets), x + 4, top + 10));
-      const box = { x: start, y: top + 2, width: Math.max(0.5, length(found)), height: LINE - 5 };
-      const line = [top, top + LINE - 1].map((y) => ({ x: start + length(expected), y }));
+    add(text(kind, start, at + 34, { color: ink.side }));
+    for (const { sets, count: found, expected } of usedBy.slice(1, rows + 1)) {
+      const y = at + 39 + (sets - 1) * LINE;
+      if (i === 0) add(text(String(sets), x + 4, y + 10));
+      const box = { x: start, y: y + 2, width: Math.max(0.5, length(found)), height: LINE - 5 };
+      const line = [y, y + LINE - 1].map((end) => ({ x: start + length(expected), y: end }));
       add({ type: "rect", box, fill: { color: ink.boundary } });
       add({ type: "line", points: line, stroke: { color: ink.ink, width: 1 } });
       add(
-        text(`${count(found)} (${expected < 9.95 ? expected.toFixed(1) : count(expected)})`, start + BAR + 6, top + 10),
+        text(`${count(found)} (${expected < 9.95 ? expected.toFixed(1) : count(expected)})`, start + BAR + 6, y + 10),
       );
     }
   }
-  at += rows * LINE + 22;
-  add(text("By chance in brackets: circuits of as many nodes at each site", x, at, { color: ink.side }));
-  add(text("and weights into each site, drawn independently.", x, at + 12, { color: ink.side }));
-  at += 36;
+  const under = at + 39 + rows * LINE;
+  const beside = x + BARS + 24;
+  const block = textWidth("nodes 0.123 (0.123), weights 0.123 (0.123)", 9);
+  if (beside + block <= left + width) x = beside;
+  else at = under + 24;
+  add(text("Over all circuits", x, at, { size: 10, face: "bold" }));
+  at += 22;
   for (const [name, of] of SUMMARY) {
-    const values = [nodes, edges].map((overlap) => of(overlap).map(score));
-    add(text(name, x, at, { face: "bold" }));
-    add(text(`nodes ${values[0]![0]} (${values[0]![1]}), weights ${values[1]![0]} (${values[1]![1]})`, x, at + 12));
-    at += 30;
+    const values = kindsOf({ nodes, edges }).map(([kind, overlap]) => {
+      const [found, expected] = of(overlap);
+      return `${kind} ${score(found)} (${score(expected)})`;
+    });
+    add(text(name, x, at, { face: "bold" }), text(values.join(", "), x, at + 13));
+    at += 32;
   }
-  return { items, bottom: Math.max(y, at - 14) };
+  for (const line of CHANCE) {
+    add(text(line, x, at, { color: ink.side }));
+    at += 12;
+  }
+  return { items, bottom: Math.max(y, under, at - 8) };
 }
+
+/** Width of the bars, their numbers and titles. */
+const BARS = 36 + 2 * BAR + BARS_GAP + 75;
+
+const CHANCE = [
+  "in brackets by chance: circuits of as",
+  "many nodes at each site, and weights",
+  "into it, drawn independently",
+];
+
+const kindsOf = ({ nodes, edges }: Pick<Network, "nodes" | "edges">): (readonly [string, Overlap])[] => [
+  ["nodes", nodes],
+  ["weights", edges],
+];
 
 const SUMMARY: readonly (readonly [string, (overlap: Overlap) => [number | null, number | null]])[] = [
   ["Mean Jaccard index of two circuits", (o) => [o.meanJaccard, o.expectedJaccard]],
-  ["Disentanglement (DCI): 1 apart, 0 all the same", (o) => [o.disentanglement, o.expectedDisentanglement]],
+  ["Disentanglement (1 apart, 0 alike)", (o) => [o.disentanglement, o.expectedDisentanglement]],
 ];
 
 /** A square as dark as the overlap, with the number. */
