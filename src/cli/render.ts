@@ -2,6 +2,9 @@
  * Values, tables and errors as text. Pure functions: what is printed where is the business of output.ts.
  */
 import { SparseError } from "../util/errors.ts";
+import { count, plural } from "../util/text.ts";
+
+export { count, plural };
 
 /** Terminal colours, or nothing at all. */
 export interface Style {
@@ -66,16 +69,6 @@ export function pad(text: string, width: number, align: "left" | "right" = "left
 /** A text cut to a width, for lines that must not wrap; it must hold no colours. */
 export function clip(text: string, width: number): string {
   return textWidth(text) <= width ? text : `${[...text].slice(0, Math.max(0, width - 1)).join("")}…`;
-}
-
-/** `12,345` */
-export function count(n: number): string {
-  return String(Math.round(n)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
-}
-
-/** `1 task`, `2 tasks` */
-export function plural(n: number, noun: string): string {
-  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 }
 
 /** `99.8%`; 100% and 0% only when exact. */

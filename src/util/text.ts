@@ -1,4 +1,4 @@
-/** Text broken into lines. */
+/** Text broken into lines, and numbers in it. */
 
 /** Lines of at most `width` characters, broken at spaces; a word that is longer has a line of its own. */
 export function wrapWords(text: string, width: number): string[] {
@@ -9,4 +9,14 @@ export function wrapWords(text: string, width: number): string[] {
     else lines.push(word);
   }
   return lines;
+}
+
+/** `12,345` */
+export function count(n: number): string {
+  return String(Math.round(n)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+}
+
+/** `1 task`, `2 tasks` */
+export function plural(n: number, noun: string): string {
+  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 }

@@ -141,6 +141,10 @@ describe("refuses", () => {
     [["export", FOLDER, "--pair", "0"], /without its run/, /Give the run/],
     [["label", "run", "V.0.99999", "x"], /"V.0.99999" is not a node/, /nearest in the circuit/],
     [["show", "nowhere"], /nowhere/, /sparse train/],
+    [["overview", "nowhere"], /no run at nowhere/, /sparse train/],
+    [["overview", "run", "--format", "tikz"], /"tikz" of an overview/, /Did you mean/],
+    [["overview", "run", "--palette", "gray"], /--palette/, /print/],
+    [["overview", "run", "--task", "brackets"], /no circuit of task bracket_/, /circuit extract/],
   ])("%j", async (args, message, hint) => {
     const { code, stdout, stderr } = await circuit(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -291,5 +295,18 @@ describe("other ways to extract", { timeout: TIMEOUT }, () => {
     expect((await circuit("extract", "brackets", ...one)).code).toBe(0);
     const both = ["brackets/circuits", "alone"].map((folder) => at(folder, "bracket_brace/circuit.json"));
     expect(fs.readFileSync(both[0]!, "utf8")).toBe(fs.readFileSync(both[1]!, "utf8"));
+
+    const seen = await circuit("overview", "brackets", "--format", "all", "--json");
+    expect({ code: seen.code, stderr: seen.stderr }).toEqual({ code: 0, stderr: "" });
+    const told = events(seen.stdout).at(-1)!;
+    const stored = ["bracket_brace", "bracket_counting"].map((name) =>
+      parseCircuit(fs.readFileSync(at("brackets/circuits", name, "circuit.json"), "utf8"), name),
+    );
+    expect(told.circuits).toMatchObject(stored.map(({ counts: { nodes, edges } }) => ({ nodes, edges })));
+    const files = ["svg", "pdf", "png", "gexf", "json", "circuits.csv", "pairs.csv", "used-by.csv"];
+    expect(told.files).toEqual(files.map((ending) => path.join("brackets", "circuits", `overview.${ending}`)));
+    const ids = stored.flatMap(({ nodes }) => nodes.map(({ id }) => `id="${id}"`));
+    const svg = fs.readFileSync(at("brackets/circuits/overview.svg"), "utf8");
+    expect(ids.filter((id) => !svg.includes(id))).toEqual([]);
   });
 });

@@ -93,7 +93,7 @@ export function disc(
   const own = colors.of(circuits);
   const base: Mark = {
     ...{ type: "circle", x: at.x, y: at.y, radius, fill: { color: own[0]! } },
-    stroke: { color: paper, width: 1 },
+    stroke: { color: paper, width: 0.9 * scale },
   };
   return own.length === 1
     ? [base]

@@ -1,5 +1,6 @@
 /** Names in the overview: of sublayers among their nodes, of circuits in the margins. */
-import { mean } from "../../util/statistics.ts";
+import { median } from "../../util/statistics.ts";
+import { plural } from "../../util/text.ts";
 import type { Item, TextMark } from "../export/drawing.ts";
 import { drawable } from "../layout/font.ts";
 import { crosses } from "../layout/labels.ts";
@@ -9,7 +10,6 @@ import type { CircuitColors } from "./colors.ts";
 import { marginLabels } from "./labels.ts";
 import { NETWORK, NODE, type Segment } from "./marks.ts";
 import type { Network } from "./network.ts";
-import { plural } from "./words.ts";
 
 /** Font size of a sublayer's name. */
 const NAME_SIZE = 16;
@@ -38,16 +38,19 @@ export function sublayerNames({ shown }: Network, points: readonly Point[], pape
   const taken: Box[] = [];
   return [...members].map(([name, all]) => {
     const width = textWidth(name, NAME_SIZE);
-    const middle = { x: mean(all.map(({ x }) => x)), y: mean(all.map(({ y }) => y)) };
+    const middle = { x: median(all.map(({ x }) => x)), y: median(all.map(({ y }) => y)) };
+    const distance = ({ x, y }: Point): number => Math.hypot(x - middle.x, y - middle.y);
     const cost = ({ x, y }: Point): number => {
       const box = { x: x - width / 2 - 4, y: y - NAME_SIZE, width: width + 8, height: NAME_SIZE + 8 };
       if (taken.some((other) => overlaps(box, other))) return Number.POSITIVE_INFINITY;
       const covered = discs.filter((p) => overlaps(box, { ...p, width: 0, height: 0 }, NODE.shared)).length;
       const crossed = lines.filter((line) => crosses(line, box)).length;
-      return 15 * (2 * covered + crossed) + Math.hypot(x - middle.x, y - middle.y);
+      return 15 * (2 * covered + crossed) + distance({ x, y });
     };
-    const step = Math.ceil(all.length / 150);
-    const at = [middle, ...all.filter((_, i) => i % step === 0)].reduce((a, b) => (cost(b) < cost(a) ? b : a));
+    // Of the inner half: further out it would seem to name a neighbour.
+    const inner = [...all].sort((a, b) => distance(a) - distance(b)).slice(0, Math.ceil(all.length / 2));
+    const step = Math.ceil(inner.length / 100);
+    const at = inner.filter((_, i) => i % step === 0).reduce((a, b) => (cost(b) < cost(a) ? b : a), middle);
     taken.push({ x: at.x - width / 2, y: at.y - NAME_SIZE, width, height: NAME_SIZE + 4 });
     const plate = { x: at.x - width / 2 - 2, y: at.y - NAME_SIZE + 2, width: width + 4, height: NAME_SIZE + 2 };
     return {

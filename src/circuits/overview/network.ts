@@ -12,6 +12,8 @@ import { type Overlap, overlapOf } from "./overlap.ts";
 
 /** More weights than this are thinned out: a figure of them is a black disc, and its layout takes minutes. */
 export const MOST_WEIGHTS = 15_000;
+/** Of circuits: more than this cover all else. */
+const MOST_IN_CIRCUITS = 3000;
 /** More than this are not even counted: seconds, and a gigabyte. */
 const MOST_COUNTED = 8_000_000;
 
@@ -158,15 +160,15 @@ function ranks(weights: Float32Array, groups: Int32Array, sizes: readonly number
   });
 }
 
-/** Indices of the edges to be drawn, ascending: all, or the circuits' and the heaviest others, heaviest first. */
+/** Indices of the edges to be drawn, ascending: all, or the heaviest of circuits and of others. */
 function chooseEdges(rank: Float64Array, circuits: readonly ReadonlySet<number>[]): number[] {
-  if (rank.length <= MOST_WEIGHTS) return Array.from(rank.keys());
   const heaviest = (edges: readonly number[], most: number): number[] =>
-    [...edges].sort((a, b) => rank[b]! - rank[a]! || a - b).slice(0, most);
+    edges.length <= most ? [...edges] : [...edges].sort((a, b) => rank[b]! - rank[a]! || a - b).slice(0, most);
   const used = new Set(circuits.flatMap((set) => [...set]));
-  const kept = heaviest([...used], MOST_WEIGHTS);
-  const enough = 1 - (2 * MOST_WEIGHTS) / rank.length;
+  const kept = heaviest([...used], MOST_IN_CIRCUITS);
+  // A bound that leaves enough, so that not millions are sorted.
+  const bound = 1 - (2 * MOST_WEIGHTS + used.size) / rank.length;
   const others: number[] = [];
-  for (const [e, r] of rank.entries()) if (r > enough && !used.has(e)) others.push(e);
+  for (const [e, r] of rank.entries()) if (r > bound && !used.has(e)) others.push(e);
   return [...kept, ...heaviest(others, MOST_WEIGHTS - kept.length)].sort((a, b) => a - b);
 }

@@ -3,13 +3,15 @@
  * above), how many nodes and weights are in exactly one, two, ... circuits beside what chance would give, and the summary. Nothing
  * where there are not two circuits.
  */
+
+import { count } from "../../util/text.ts";
 import type { Item, Mark, TextMark } from "../export/drawing.ts";
 import { drawable } from "../layout/font.ts";
 import { oneLine, textWidth, truncate } from "../layout/text.ts";
 import type { CircuitColors } from "./colors.ts";
 import type { Network } from "./network.ts";
 import type { Overlap, PairOverlap } from "./overlap.ts";
-import { count, score } from "./words.ts";
+import { score } from "./words.ts";
 
 const CELL = { width: 23, height: 16 };
 const NAME_CELLS = 27;

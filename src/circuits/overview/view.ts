@@ -3,6 +3,8 @@
  * their names in the margins; below, how much each two of them share. A node of several circuits is a disc with a sector for
  * each, a weight of several is striped.
  */
+
+import { count, plural } from "../../util/text.ts";
 import type { Drawing, Item, Mark, TextMark } from "../export/drawing.ts";
 import { PALETTES, type PaletteName } from "../export/palette.ts";
 import { drawable } from "../layout/font.ts";
@@ -13,7 +15,7 @@ import { circuitEdges, circuitNodes, disc, NETWORK, networkItems, stripes, WEIGH
 import { circuitNames, labelsHeight, labelTexts, PAGE, SWATCH, sublayerNames, type Text } from "./names.ts";
 import type { Network, NetworkNode } from "./network.ts";
 import { overlapPanel } from "./panel.ts";
-import { count, plural, share } from "./words.ts";
+import { share } from "./words.ts";
 
 /** At least; more where names are long. */
 const WIDTH = 1100;
@@ -70,9 +72,9 @@ export function networkView(
     },
     groups: [
       { name: "network", items: networkItems(network, points) },
-      { name: "sublayers", items: sublayerNames(network, points, ink.paper, text) },
       { name: "edges", items: circuitEdges(network, points, colors) },
       { name: "nodes", items: circuitNodes(network, points, colors, ink.paper) },
+      { name: "sublayers", items: sublayerNames(network, points, ink.paper, text) },
       {
         name: "names",
         items: circuitNames(
