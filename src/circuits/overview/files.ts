@@ -101,7 +101,9 @@ export function overviewGexf(
   });
   for (const [i, node] of shown.nodes.entries()) graph.addNode(node.id, { ...node, ...positions[i]! });
   for (const { source, target, weight, circuits } of shown.edges) {
-    graph.addDirectedEdge(shown.nodes[source]!.id, shown.nodes[target]!.id, { weight, circuits });
+    const [from, to] = [shown.nodes[source]!.id, shown.nodes[target]!.id];
+    // Keys of graphology's own count the graphs of the process.
+    graph.addDirectedEdgeWithKey(`${from}>${to}`, from, to, { weight, circuits });
   }
   const listed = (circuits: readonly number[]): string => circuits.map((i) => oneLine(names[i]!)).join(" ");
   const color = (circuits: readonly number[]): string => rgb(circuits.length === 0 ? GREY : colors.of(circuits)[0]!);

@@ -4,7 +4,7 @@ import type { Point } from "../layout/scene.ts";
 import type { CircuitColors } from "./colors.ts";
 import type { Network, NetworkNode } from "./network.ts";
 
-export const NETWORK = { line: "#3c4650", dot: "#b4bac0", name: "#7d868e" };
+export const NETWORK = { line: "#454545", dot: "#b8b8b8", name: "#808080" };
 const DOT = 0.9;
 /** Radius of a node in one circuit, and in several. */
 export const NODE = { alone: 3.2, shared: 4.4 };
