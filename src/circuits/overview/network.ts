@@ -26,7 +26,7 @@ export interface NetworkNode {
   readonly circuits: readonly number[];
 }
 
-export interface NetworkEdge {
+interface NetworkEdge {
   /** Indices of shown nodes. */
   readonly source: number;
   readonly target: number;

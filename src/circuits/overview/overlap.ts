@@ -28,7 +28,7 @@ export interface PairOverlap {
   readonly atLeast: number;
 }
 
-export interface UsedBy {
+interface UsedBy {
   /** Elements that are in exactly so many sets. */
   readonly sets: number;
   readonly count: number;
