@@ -11,7 +11,12 @@ import type { ExtractSource } from "./extract-source.ts";
 import { bySplit, type MeasuredCircuit, measuredFields } from "./measure-circuit.ts";
 
 /** Name of the last stage of a search that was interrupted. */
-export const STOPPED = "stopped";
+const STOPPED = "stopped";
+
+/** Whether a circuit's search was not interrupted. */
+export function isFinished({ search }: Circuit): boolean {
+  return search.stages.every((stage) => stage.name !== STOPPED);
+}
 
 export interface CircuitParts {
   readonly source: Pick<ExtractSource, "name" | "stored" | "tokenText">;

@@ -15,7 +15,7 @@ import { goalError, type SparseError } from "../util/errors.ts";
 import { ensureWritableDir, pathExists, writeFileAtomic } from "../util/files.ts";
 import { formatJson } from "../util/json.ts";
 import { extractorOf } from "../verify/extractor.ts";
-import { buildCircuit, STOPPED } from "./build-circuit.ts";
+import { buildCircuit, isFinished } from "./build-circuit.ts";
 import {
   type Outcome,
   printOutcome,
@@ -95,7 +95,7 @@ export async function extractTask(job: TaskJob): Promise<Outcome> {
   const found = finish(job, best, full, results);
   const circuit = before ? keepLabels(found, before) : found;
   const stopped = best.extraction.search.stopped;
-  if (stopped && before?.search.stages.every((stage) => stage.name !== STOPPED)) {
+  if (stopped && before !== undefined && isFinished(before)) {
     // A circuit whose search was stopped must not take the place of one whose was not.
     out.notice(`${file} is of a finished search and stays as it is`);
     return outcome({ circuit, path: undefined, failure: undefined });

@@ -52,7 +52,10 @@ export function circuitEdges({ shown }: Network, points: readonly Point[], color
       paths.set(`${width} ${color}`, path);
     }
   }
-  const order = [...paths.values()].sort((a, b) => a.stroke.width - b.stroke.width);
+  // Shared weights over others, small circuits over large ones.
+  const order = [...paths.values()].sort(
+    (a, b) => a.stroke.width - b.stroke.width || b.segments.length - a.segments.length,
+  );
   return order.map(({ stroke, segments }) => ({ marks: [{ type: "segments", segments, stroke }] }));
 }
 
@@ -64,15 +67,16 @@ export function stripes(a: Point, b: Point, kinds: number): Segment[] {
   return Array.from({ length: pieces }, (_, i): Segment => [at(i), at(i + 1)]);
 }
 
-/** Those of most circuits on top. */
+/** Those of most circuits on top, and those of small ones. */
 export function circuitNodes(
-  { names, shown }: Network,
+  { names, nodes, shown }: Network,
   points: readonly Point[],
   colors: CircuitColors,
   paper: string,
 ): Item[] {
   const used = shown.nodes.map((node, i) => ({ node, at: points[i]! })).filter(({ node }) => node.circuits.length > 0);
-  used.sort((a, b) => a.node.circuits.length - b.node.circuits.length);
+  const smallest = ({ circuits }: NetworkNode): number => Math.min(...circuits.map((i) => nodes.sizes[i]!));
+  used.sort((a, b) => a.node.circuits.length - b.node.circuits.length || smallest(b.node) - smallest(a.node));
   // Hundreds of discs would be one blot.
   const scale = Math.max(0.6, Math.min(1.15, Math.sqrt(350 / used.length)));
   return used.map(({ node, at }) => ({

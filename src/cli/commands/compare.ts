@@ -4,12 +4,11 @@ import type { Command } from "commander";
 import { findTasks } from "../../../tasks/index.ts";
 import { type ComparedPoint, type Comparison, compareModels } from "../../circuits/comparison.ts";
 import { ablationName, isSolved, unsolvedTasks } from "../../circuits/curves.ts";
-import type { Circuit } from "../../circuits/schema.ts";
 import { readReport } from "../../runs/open.ts";
 import { inputError } from "../../util/errors.ts";
 import { ensureWritableDir, pathExists } from "../../util/files.ts";
 import { type Format, type JsonObject, writeVersioned } from "../../util/json.ts";
-import { STOPPED } from "../build-circuit.ts";
+import { isFinished } from "../build-circuit.ts";
 import { type CircuitCollection, openCollection } from "../circuit-files.ts";
 import { type ComparedEntry, comparisonText, type ModelFacts } from "../comparison-report.ts";
 import { lossSeries, writePlot } from "../curve-files.ts";
@@ -155,11 +154,6 @@ function checkAblations(entries: readonly ComparedEntry[], any: boolean, out: Ou
   }
   out.notice(`the circuits were made with different ablations, which alone changes their sizes: ${which.join(", ")}`);
   return kinds;
-}
-
-/** Whether the search was not interrupted. */
-function isFinished({ search }: Circuit): boolean {
-  return search.stages.every((stage) => stage.name !== STOPPED);
 }
 
 /** Held-out losses stand side by side: says so where they are not of the same text. */

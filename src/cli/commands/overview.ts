@@ -1,6 +1,7 @@
 /** `circuit overview`: a whole model's nonzero weights in one picture, the circuits of its tasks in it, and what they share. */
 import * as path from "node:path";
 import type { Command } from "commander";
+import { isSolved } from "../../circuits/curves.ts";
 import { PALETTE_NAMES, type PaletteName } from "../../circuits/export/index.ts";
 import { pdfText } from "../../circuits/export/pdf.ts";
 import { pngBytes } from "../../circuits/export/png.ts";
@@ -16,6 +17,7 @@ import { inputError } from "../../util/errors.ts";
 import { ensureWritableDir, writeFileAtomic } from "../../util/files.ts";
 import { type Format, formatJson } from "../../util/json.ts";
 import { nearest } from "../../util/nearest.ts";
+import { isFinished } from "../build-circuit.ts";
 import { extractedTasks, openCircuits, type StoredCircuit } from "../circuit-files.ts";
 import { jsonOption, oneOf } from "../options.ts";
 import type { Output } from "../output.ts";
@@ -79,6 +81,14 @@ async function overview(place: string, flags: Flags, out: Output): Promise<void>
     circuits.map(({ task, circuit }) => ({ name: task, circuit })),
   );
   tell(network, place, out);
+  const unfinished = circuits
+    .filter(({ circuit }) => !isFinished(circuit) || !isSolved(circuit))
+    .map(({ task }) => task);
+  if (unfinished.length > 0) {
+    out.notice(
+      `searches that were stopped or missed their target leave larger circuits, which share more: ${unfinished.join(", ")}`,
+    );
+  }
   const name = path.basename(path.resolve(run.dir));
   out.line(overviewText(network, out.style));
   const files: string[] = [];
