@@ -69,10 +69,7 @@ export const READABLE: readonly UnrollOptions[] = [
   { share: 0.1, most: 12, weak: 0 },
   { share: 0.2, most: 8, weak: 0 },
   { share: 0.3, most: 5, weak: 0 },
-  { share: 0.5, most: 3, weak: 0 },
-  { share: 0.5, most: 2, weak: 0 },
-  ...[0.01, 0.03, 0.1, 0.2, 0.3].map((weak) => ({ share: 0.5, most: 3, weak })),
-  ...[0.3, 0.5, 0.75, 1].map((weak) => ({ share: 0.5, most: 2, weak })),
+  ...[0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1].flatMap((weak) => [3, 2].map((most) => ({ share: 0.5, most, weak }))),
 ];
 
 /** A source that gets this much attention is kept whatever it brings, where the circuit has a part in the pattern. */
@@ -115,7 +112,8 @@ function attentionFlow(trace: Trace, { positions, gatherings }: Unrolled): Map<n
     const total = brought.reduce((sum, b) => sum + b, 0);
     const weight = query === last ? 1 : Math.min(1, flow.get(query)!);
     for (const [i, { position }] of sources.entries()) {
-      if (position !== last) flow.set(position, flow.get(position)! + (total === 0 ? 0 : (weight * brought[i]!) / total));
+      if (position !== last)
+        flow.set(position, flow.get(position)! + (total === 0 ? 0 : (weight * brought[i]!) / total));
     }
   }
   return flow;

@@ -1,5 +1,6 @@
 /** The figure of a circuit in a layout and a palette: the drawing that every picture format writes. */
 import { inputError } from "../../util/errors.ts";
+import { unrolledLayout } from "../layout/unrolled.ts";
 import type { Circuit } from "../schema.ts";
 import type { Trace } from "../trace.ts";
 import { codeView } from "./code-view.ts";
@@ -39,4 +40,9 @@ export function drawFigure(
   }
   const view = whyNotDrawn(circuit) ? summaryView : layout === "force" ? forceView : structureView;
   return view(circuit, PALETTES[palette]);
+}
+
+/** What the figure of a circuit on a prompt does not show, and why: sentences. */
+export function leftOut(circuit: Circuit, trace: Trace): readonly string[] {
+  return whyNotDrawn(circuit) === undefined ? unrolledLayout(circuit, trace).leftOut : [];
 }

@@ -1,5 +1,5 @@
 /** What surrounds an unrolled figure: the prompt above; the legend and the notes below. */
-import type { Circuit } from "../schema.ts";
+import type { Circuit, CircuitNode } from "../schema.ts";
 import type { Trace, UnrollOptions } from "../trace.ts";
 import { drawable } from "./font.ts";
 import { legendRow } from "./frame.ts";
@@ -20,23 +20,23 @@ export function promptLines({ tokens }: Trace, width: number): string[] {
 }
 
 /** Samples of what occurs in this figure. */
-export function unrolledLegend(circuit: Circuit, left: number, top: number, right: number) {
-  const has = (test: (site: string) => boolean): boolean => circuit.nodes.some((n) => test(n.site));
+export function unrolledLegend(drawn: readonly CircuitNode[], left: number, top: number, right: number) {
+  const has = (test: (site: string) => boolean): boolean => drawn.some((n) => test(n.site));
   const values = has((site) => site === "attn.v");
   const patterns = has((site) => site === "attn.q" || site === "attn.k");
   const inner = values || patterns || has((site) => site === "mlp.post_act");
   return legendRow(
     [
-      ["positive", "positive weight", circuit.edges.length > 0],
-      ["negative", "negative weight", circuit.edges.length > 0],
-      ["residual", "residual channel", circuit.nodes.length > 0],
-      ["tick", "read (name above), write (below)", circuit.nodes.length > 0],
+      ["positive", "positive weight", inner],
+      ["negative", "negative weight", inner],
+      ["residual", "residual channel", drawn.length > 0],
+      ["tick", "read (name above), write (below)", drawn.length > 0],
       ["circle", "MLP neuron", has((site) => site === "mlp.post_act")],
       ["box", "head.channel of q, k, v", values || patterns],
       ["moved", "value, as wide as its attention", values],
       ["attention", "query and key, to softmax", patterns],
       ["shades", "activation, from as ablated to farthest from it on the prompt", inner],
-      ["idle", "as ablated", true],
+      ["idle", "as ablated", drawn.length > 0],
     ],
     left,
     top,
@@ -58,9 +58,7 @@ export function unrolledNotes(circuit: Circuit, leftOut: LeftOut, omittedLabels:
   const attends = circuit.nodes.some((n) => n.site === "attn.v");
   const notes = [
     `Numbers at nodes: what they carry on this prompt; on lines: weights. Ablated: ${ablation.kind}.`,
-    ...(attends
-      ? ["Sideways: the attention that values get; Σ: what it gathers from all tokens."]
-      : []),
+    ...(attends ? ["Sideways: the attention that values get; Σ: what it gathers from all tokens."] : []),
     ...(attends && !links.some((l) => l.kind === "value")
       ? ["No query or key is in the circuit: attention is the ablated one."]
       : []),

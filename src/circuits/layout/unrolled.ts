@@ -47,8 +47,8 @@ export interface UnrolledLayout {
 /** Nodes nearer to their ablated value than this share of the farthest that they are on the prompt are drawn idle. */
 const IDLE = 0.1;
 
-/** Of the canvas: as wide as a page of text its smallest letters are still read. Circuits of many nodes get two. */
-const PAGE = 1000;
+/** Of the canvas: on a page of text 6.5 inches wide the weights are in letters of 4 points. Many nodes get more. */
+const PAGE = 1050;
 const SPREAD = 1600;
 const PAGE_NODES = 40;
 const MARGIN = 20;
@@ -71,9 +71,16 @@ const ROW_OF: Record<Stage, string> = {
 export function unrolledLayout(circuit: Circuit, trace: Trace): UnrolledLayout {
   const room = circuit.nodes.length <= PAGE_NODES ? PAGE : SPREAD;
   let layout: UnrolledLayout | undefined;
-  for (const options of READABLE) {
+  for (const [i, options] of READABLE.entries()) {
     const shown = { options, unrolled: unroll(circuit, trace, options) };
-    const columns = shown.unrolled.positions.map((p) => tokenColumn(circuit, trace, shown.unrolled, p));
+    const columns: TokenColumn[] = [];
+    let used = 0;
+    for (const position of shown.unrolled.positions) {
+      columns.push(tokenColumn(circuit, trace, shown.unrolled, position));
+      used += columns[columns.length - 1]!.width;
+      if (used > room && i + 1 < READABLE.length) break;
+    }
+    if (used > room && i + 1 < READABLE.length) continue;
     for (const stretch of STRETCHES) {
       layout = arrange(circuit, trace, shown, columns, stretch);
       if (layout.width > room || layout.omittedLabels === 0) break;
@@ -183,10 +190,10 @@ function arrange(
   }
 
   y += answers.height + 22;
-  const legend = unrolledLegend(circuit, MARGIN, y, width - MARGIN);
+  const drawn = new Set([...unrolled.nodes.values()].flat());
+  const legend = unrolledLegend([...drawn], MARGIN, y, width - MARGIN);
   texts.push(...legend.texts);
   y = legend.bottom;
-  const drawn = new Set([...unrolled.nodes.values()].flatMap((own) => own.map(({ id }) => id)));
   const leftOut = {
     ...options,
     folded: trace.tokens.length - columns.length,

@@ -8,6 +8,7 @@ import {
   exportFormat,
   LAYOUTS,
   type Layout,
+  leftOut,
   PALETTE_NAMES,
   type PaletteName,
   PROMPT_HINT,
@@ -100,6 +101,8 @@ async function exportAll(run: string, flags: ExportFlags, out: Output, signal: A
       const stem = [task, ...(flags.layout === "layers" ? [] : [flags.layout]), ...(trace ? [trace.name] : [])].join(
         ".",
       );
+      const missing = trace && formats.some((f) => f.figure) ? leftOut(circuit, trace) : [];
+      if (missing.length > 0) out.notice(`${task} on ${trace!.name}: ${missing.join(" ")}`);
       for (const { name } of formats) {
         for (const { suffix, content } of await exportCircuit(circuit, name, {
           ...flags,
