@@ -134,7 +134,7 @@ function reachBack(
   }
   const patterns = circuit.nodes.filter(({ site }) => site === "attn.q" || site === "attn.k");
 
-  const reached = new Map<number, Set<string>>();
+  const reached = new Map<number, Set<string>>([[last, new Set()]]);
   const reach = (position: number, { id }: CircuitNode): void => {
     reached.set(position, (reached.get(position) ?? new Set()).add(id));
   };
