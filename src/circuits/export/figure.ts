@@ -42,7 +42,8 @@ export function drawFigure(
   return view(circuit, PALETTES[palette]);
 }
 
-/** What the figure of a circuit on a prompt does not show, and why: sentences. */
-export function leftOut(circuit: Circuit, trace: Trace): readonly string[] {
-  return whyNotDrawn(circuit) === undefined ? unrolledLayout(circuit, trace).leftOut : [];
+/** How many nodes the unrolled view leaves out, and why; undefined where all are drawn, and of other figures. */
+export function whyAbsent(circuit: Circuit, { layout, trace }: FigureOptions): string | undefined {
+  if (trace === undefined || layout === "code" || whyNotDrawn(circuit)) return undefined;
+  return unrolledLayout(circuit, trace).absent;
 }

@@ -56,6 +56,7 @@ export interface LeftOut extends UnrollOptions {
 export function unrolledNotes(circuit: Circuit, leftOut: LeftOut, omittedLabels: number, width: number): string[] {
   const { ablation, links } = circuit;
   const attends = circuit.nodes.some((n) => n.site === "attn.v");
+  const absent = absentNote(circuit, leftOut);
   const notes = [
     `Numbers at nodes: what they carry on this prompt; on lines: weights. Ablated: ${ablation.kind}.`,
     ...(attends ? ["Sideways: the attention that values get; Σ: what it gathers from all tokens."] : []),
@@ -63,22 +64,27 @@ export function unrolledNotes(circuit: Circuit, leftOut: LeftOut, omittedLabels:
       ? ["No query or key is in the circuit: attention is the ablated one."]
       : []),
     "Probabilities are among the answers.",
-    ...leftOutNotes(circuit, leftOut),
+    ...(leftOut.folded > 0 ? [foldedNote(leftOut)] : []),
+    ...(absent === undefined ? [] : [absent]),
     ...(omittedLabels > 0 ? [`${omittedLabels} weights are not labelled: see their tooltips.`] : []),
   ];
   return wrap(notes.join("  "), Math.floor(width / textWidth("x", NOTE_SIZE)));
 }
 
-/** What is not drawn, and why. */
-export function leftOutNotes({ counts }: Circuit, { share, most, weak, folded, shown, nodes }: LeftOut): string[] {
-  const percent = (part: number): string => `${Math.round(100 * part)}%`;
-  const tokens =
-    `${folded} tokens are folded (…): they bring less than ${percent(share)} of what the strongest brings` +
-    `${shown < most ? "" : `, or are not among the ${most} that bring most`}.`;
-  const absent = `${nodes} of ${counts.nodes} nodes are left out: `;
+const percent = (part: number): string => `${Math.round(100 * part)}%`;
+
+function foldedNote({ share, most, folded, shown }: LeftOut): string {
+  const strongest = shown < most ? "" : `, or are not among the ${most} that bring most`;
+  const tokens = folded === 1 ? "1 token is folded (…): it brings" : `${folded} tokens are folded (…): they bring`;
+  return `${tokens} less than ${percent(share)} of what the strongest brings${strongest}.`;
+}
+
+/** How many nodes are not drawn, and why; undefined where all are. */
+export function absentNote({ counts }: Circuit, { weak, nodes }: LeftOut): string | undefined {
+  if (nodes === 0) return undefined;
   const why =
     weak > 0
-      ? `they bring less than ${percent(weak)} of what the strongest brings to the same place.`
-      : "nothing of them reaches these answers from the tokens that are shown.";
-  return [...(folded > 0 ? [tokens] : []), ...(nodes > 0 ? [absent + why] : [])];
+      ? `what brings less than ${percent(weak)} of the strongest to the same place is left out`
+      : "the others reach these answers from none of the tokens shown";
+  return `${counts.nodes - nodes} of ${counts.nodes} nodes are shown: ${why}.`;
 }

@@ -15,7 +15,7 @@ import { placeNode } from "./shapes.ts";
 import { drawTracks, type MoveItem, planTracks } from "./sideways.ts";
 import { textWidth, visibleToken } from "./text.ts";
 import { nodeTitle, type Stage, type TokenColumn, tokenColumn } from "./unrolled-columns.ts";
-import { leftOutNotes, NOTE_SIZE, PROMPT_SIZE, promptLines, unrolledLegend, unrolledNotes } from "./unrolled-frame.ts";
+import { absentNote, NOTE_SIZE, PROMPT_SIZE, promptLines, unrolledLegend, unrolledNotes } from "./unrolled-frame.ts";
 import { columnLines } from "./unrolled-lines.ts";
 import { planStages } from "./unrolled-rows.ts";
 
@@ -40,8 +40,8 @@ export interface UnrolledLayout {
   readonly legend: readonly LegendItem[];
   /** Weights without a label. */
   readonly omittedLabels: number;
-  /** What is not drawn, and why: sentences. */
-  readonly leftOut: readonly string[];
+  /** How many nodes are not drawn, and why; undefined where all are. */
+  readonly absent: string | undefined;
 }
 
 /** Nodes nearer to their ablated value than this share of the farthest that they are on the prompt are drawn idle. */
@@ -224,7 +224,7 @@ function arrange(
     texts,
     legend: legend.items,
     omittedLabels,
-    leftOut: leftOutNotes(circuit, leftOut),
+    absent: absentNote(circuit, leftOut),
   };
 }
 
