@@ -235,7 +235,7 @@ describe("LaTeX tables", () => {
         [nodes, circuit.counts.nodes, 5],
         [edges, circuit.counts.edges, 3],
       ] as const) {
-        const rows = text.split("\n").filter((line) => line.endsWith(" \\\\"));
+        const rows = text.split("\n").filter((line) => line.endsWith(" \\tabularnewline"));
         expect(rows).toHaveLength(count + 1);
         for (const row of rows) expect(row.match(/(?<!\\)&/g)).toHaveLength(columns - 1);
         expect(text.match(/\\(top|mid|bottom)rule/g)).toEqual(

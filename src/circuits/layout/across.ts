@@ -43,7 +43,8 @@ export function placeAcross(columns: readonly TokenColumn[], answersWidth: numbe
   const to = Math.max(x - COLUMN_GAP, answers + answersWidth);
   const inner = ROW_NAME_WIDTH + (to - from) + LAYER_NAME_WIDTH;
   const width = Math.ceil(Math.max(inner, captionWidth) + 2 * MARGIN);
-  const shift = MARGIN + ROW_NAME_WIDTH - from;
+  // In the middle under wide captions.
+  const shift = MARGIN + ROW_NAME_WIDTH - from + (width - 2 * MARGIN - inner) / 2;
   const byPosition = new Map(columns.map((c) => [c.position, c]));
   const left = (position: number): number => lefts.get(position)! + shift;
   // A column under a wide token is in its middle.
