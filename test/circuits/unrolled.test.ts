@@ -7,11 +7,12 @@ import { drawFigure } from "../../src/circuits/export/figure.ts";
 import { PALETTE_NAMES } from "../../src/circuits/export/palette.ts";
 import { pdfText } from "../../src/circuits/export/pdf.ts";
 import { pngBytes } from "../../src/circuits/export/png.ts";
+import { whyNotDrawn } from "../../src/circuits/export/summary-view.ts";
 import { svgText } from "../../src/circuits/export/svg.ts";
 import { tikzText } from "../../src/circuits/export/tikz.ts";
 import { overlaps } from "../../src/circuits/layout/scene.ts";
 import { formatWeight } from "../../src/circuits/layout/text.ts";
-import { unrolledLayout } from "../../src/circuits/layout/unrolled.ts";
+import { type UnrolledLayout, unrolledLayout } from "../../src/circuits/layout/unrolled.ts";
 import type { Circuit } from "../../src/circuits/schema.ts";
 import { circuitStructure } from "../../src/circuits/structure.ts";
 import { READABLE, type Trace, unroll, WHOLE } from "../../src/circuits/trace.ts";
@@ -28,8 +29,12 @@ import { nodeCount, SITES } from "../../src/model/sites.ts";
 import type { Ablation } from "../../src/prune/ablation.ts";
 import { Rng } from "../../src/util/rng.ts";
 import { BASE } from "../prune/random-models.ts";
-import { checkDrawing } from "./drawings.ts";
-import { exampleCircuit } from "./support.ts";
+import { hasLatex, hasPoppler } from "../support/programs.ts";
+import { useTempDir } from "../support/temp.ts";
+import { checkDrawing, checkPdf, checkTikz } from "./drawings.ts";
+import { circuits, emptyCircuit, exampleCircuit, randomCircuit, randomTrace } from "./support.ts";
+
+const temp = useTempDir();
 
 const engine = new ReferenceEngine();
 const TEXTS = ["(", "\n", " x", '"', "<b>", "name_of_something_long", "🎉", ""];
@@ -138,6 +143,40 @@ describe("tracing", () => {
   });
 });
 
+const PICTURES = [
+  [exampleCircuit(), 9, "default"],
+  [randomCircuit(4, 20), 40, "print"],
+] as const;
+
+/** Pairs of weights between the same rows of a column that cross; with `rng`, after the nodes of each row changed places. */
+function crossings({ edges, nodes }: UnrolledLayout, rng?: Rng): number {
+  const places = new Map<string, { readonly row: string; readonly x: number }>();
+  const rows = new Map<string, typeof nodes>();
+  for (const node of nodes) {
+    const key = `${node.id.split("@")[1]} ${node.y}`;
+    rows.set(key, [...(rows.get(key) ?? []), node]);
+  }
+  for (const [row, members] of rows) {
+    const xs = members.map((n) => n.x);
+    const mixed = rng === undefined ? xs : rng.sample(xs, xs.length);
+    for (const [i, { id }] of members.entries()) places.set(id, { row, x: mixed[i]! });
+  }
+  const ends = edges.flatMap(({ kind, title, points }) => {
+    if (kind !== "weight") return [];
+    const named = /^(\S+) to (\S+)\n/.exec(title)!;
+    const at = (name: string, x: number) =>
+      places.get(nodes.find((n) => n.x === x && n.id.startsWith(`${name}@`))!.id)!;
+    return [[at(named[1]!, points[0]!.x), at(named[2]!, points[1]!.x)] as const];
+  });
+  let count = 0;
+  for (const [i, [p, q]] of ends.entries()) {
+    for (const [r, s] of ends.slice(i + 1)) {
+      if (p.row === r.row && q.row === s.row && (p.x - r.x) * (q.x - s.x) < 0) count++;
+    }
+  }
+  return count;
+}
+
 describe("unrolled view", () => {
   it("law: no text covers another, nothing leaves the canvas, on short and long prompts", () => {
     fc.assert(
@@ -149,7 +188,7 @@ describe("unrolled view", () => {
           for (const trace of traces) checkDrawing(drawFigure(circuit, { trace, palette }));
         },
       ),
-      { numRuns: 12 },
+      { numRuns: 8 },
     );
   });
 
@@ -185,6 +224,101 @@ describe("unrolled view", () => {
     const folded = texts.flatMap(({ text }) => (text.startsWith("×") ? [Number(text.slice(1))] : []));
     expect(shown).toBeLessThanOrEqual(24);
     expect(shown + folded.reduce((a, b) => a + b, 0)).toBe(100);
+  });
+
+  it("law: the same of random circuits of 5 to 300 nodes, no wider than their page", () => {
+    fc.assert(
+      fc.property(circuits(300), fc.constantFrom(5, 40, 120), (circuit, length) => {
+        const drawing = drawFigure(circuit, { trace: randomTrace(circuit, length, length) });
+        checkDrawing(drawing);
+        if (circuit.nodes.length <= 30) expect(drawing.width).toBeLessThanOrEqual(1050);
+        else if (whyNotDrawn(circuit) === undefined) expect(drawing.width).toBeLessThanOrEqual(1600);
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  it("has a legend of what is drawn: signs, attention, shades of activation, the grey of what is idle", () => {
+    const legend = (circuit: Circuit): string[] =>
+      unrolledLayout(circuit, randomTrace(circuit, 1, 9)).legend.map(({ sample }) => sample);
+    expect(legend(exampleCircuit())).toEqual(
+      expect.arrayContaining(["positive", "negative", "moved", "attention", "shades", "idle", "circle"]),
+    );
+    expect(legend(emptyCircuit())).toEqual([]);
+    const svg = svgText(drawFigure(exampleCircuit(), { trace: randomTrace(exampleCircuit(), 1, 9) }));
+    expect(svg).toContain("activation, from as ablated");
+  });
+
+  it("says how many nodes it leaves out, and leaves the weakest out", () => {
+    const circuit = randomCircuit(7, 150);
+    const trace = randomTrace(circuit, 7, 60);
+    const { absent, nodes, texts } = unrolledLayout(circuit, trace);
+    const drawn = new Set(nodes.map(({ id }) => id.split("@")[0]!).filter((id) => trace.values.has(id)));
+    expect(drawn.size).toBeLessThan(circuit.nodes.length);
+    expect(absent).toContain(`${drawn.size} of ${circuit.nodes.length} nodes are shown`);
+    expect(texts.map((t) => t.text).join(" ")).toContain(absent);
+  });
+
+  it("of what goes to one node, what brings least is left out", () => {
+    let [kept, left] = [0, 0];
+    for (let seed = 0; seed < 4; seed++) {
+      const circuit = randomCircuit(seed, 120, 0.4);
+      const trace = randomTrace(circuit, seed, 9);
+      const strength = ({ source, weight }: Circuit["edges"][number]): number =>
+        Math.abs(weight * (trace.values.get(source)![8]! - trace.ablated.get(source)!));
+      const shown = unroll(circuit, trace, { ...WHOLE, weak: 0.5 }).nodes.get(8)!;
+      const ids = new Set(shown.map(({ id }) => id));
+      for (const { id } of shown.filter((n) => n.site === "mlp.post_act" || n.site === "mlp.resid_delta")) {
+        const into = circuit.edges.filter((e) => e.target === id);
+        const most = Math.max(...into.map(strength));
+        for (const edge of into) {
+          if (strength(edge) >= 0.5 * most) expect(ids, `${edge.source} to ${id}`).toContain(edge.source);
+          if (ids.has(edge.source)) kept++;
+          else left++;
+        }
+      }
+    }
+    expect(Math.min(kept, left)).toBeGreaterThan(10);
+  });
+
+  it("tokens that bring most are shown, whatever the order in which they are met", () => {
+    const circuit = exampleCircuit();
+    const value = circuit.nodes.find((n) => n.site === "attn.v")!;
+    const trace = randomTrace(circuit, 3, 40);
+    const weights = trace.attention.get("1.1")!.map((row) => row.map(() => 0.02));
+    const values = trace.values
+      .get(value.id)!
+      .map((_, p) => trace.ablated.get(value.id)! + (p === 11 ? 9 : p === 23 ? 8 : 5));
+    const given = {
+      ...trace,
+      attention: new Map([["1.1", weights]]),
+      values: new Map(trace.values).set(value.id, values),
+    };
+    expect(unroll(circuit, given, { share: 0.1, most: 3, weak: 0 }).positions).toEqual([11, 23, 39]);
+  });
+
+  it("weights within columns cross less than half as often as in a random order", () => {
+    let [placed, shuffled] = [0, 0];
+    for (let seed = 0; seed < 12; seed++) {
+      const circuit = randomCircuit(seed, 20 + 10 * seed);
+      const layout = unrolledLayout(circuit, randomTrace(circuit, seed, 30));
+      placed += crossings(layout);
+      for (let draw = 0; draw < 5; draw++) shuffled += crossings(layout, Rng.of("shuffled", seed, draw)) / 5;
+    }
+    expect(placed).toBeGreaterThan(0);
+    expect(placed / shuffled).toBeLessThan(0.5);
+  });
+
+  it.skipIf(!hasPoppler)("Poppler draws in the PDF what resvg draws in the SVG", async () => {
+    for (const [circuit, length, palette] of PICTURES) {
+      await checkPdf(temp(), drawFigure(circuit, { trace: randomTrace(circuit, 1, length), palette }));
+    }
+  });
+
+  it.skipIf(!hasLatex || !hasPoppler)("the TikZ compiles with pdflatex to the picture of the PDF", () => {
+    for (const [circuit, length, palette] of PICTURES) {
+      checkTikz(temp(), drawFigure(circuit, { trace: randomTrace(circuit, 1, length), palette }));
+    }
   });
 
   it("every picture format writes it, with the same bytes again", async () => {

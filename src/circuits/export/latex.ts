@@ -33,7 +33,7 @@ export function circuitLatex(circuit: Circuit): CircuitLatex {
   const { nodes, edges } = circuit;
   const text: Column<CircuitNode>[] = [
     { head: "Driven by", align: "p", cell: ({ reads = [] }) => reads.slice(0, READS).map(token).join(" ") },
-    { head: "Label", align: "p", cell: ({ label = "" }) => words(label) },
+    { head: "Label", align: "p", cell: ({ label = "" }) => breakable(label) },
   ];
   return {
     nodes: table(
@@ -69,16 +69,20 @@ function number(value: number | null): string {
 }
 
 function token({ tokenText }: { readonly tokenText: string }): string {
-  return code(truncate(visibleToken(tokenText), TOKEN_CELLS));
+  return `\\texttt{${breakable(truncate(visibleToken(tokenText), TOKEN_CELLS))}}`;
 }
 
 /** Text whose long words can break. */
-function words(text: string): string {
-  const pieces = oneLine(text).match(new RegExp(`\\s+|\\S{1,${WORD}}`, "gu")) ?? [];
-  return pieces
-    .map(escapeLatex)
-    .join("\\allowbreak{}")
-    .replace(/\\allowbreak\{\}(\\?) \\allowbreak\{\}/g, " ");
+function breakable(text: string): string {
+  let [result, used] = ["", 0];
+  for (const char of oneLine(text).normalize("NFC").replace(/\s+/g, " ").trim()) {
+    const escaped = char === " " ? " " : escapeLatex(char);
+    const width = escaped.startsWith("U+") ? escaped.length : 1;
+    const full = char !== " " && used + width > WORD;
+    used = char === " " ? 0 : full ? width : used + width;
+    result += `${full ? "\\allowbreak{}" : ""}${escaped}`;
+  }
+  return result;
 }
 
 /** @param lines about how many lines of text a row takes */
