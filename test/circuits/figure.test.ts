@@ -17,7 +17,7 @@ import { decodePng, inkGrid } from "../support/pixels.ts";
 import { compile, hasLatex, hasPoppler, overfull } from "../support/programs.ts";
 import { useTempDir } from "../support/temp.ts";
 import { checkDrawing, checkPdf, checkTikz, marksOf, textsOf } from "./drawings.ts";
-import { circuits, emptyCircuit, exampleCircuit, LABELS, nasty, randomCircuit } from "./support.ts";
+import { circuits, emptyCircuit, exampleCircuit, LABELS, nasty, randomCircuit, randomTrace } from "./support.ts";
 import { madeTrace } from "./traces.ts";
 
 const temp = useTempDir();
@@ -95,6 +95,7 @@ describe("drawings", () => {
       expect(texts.some((text) => text.startsWith("Too large"))).toBe(true);
       expect(marksOf(drawing).length).toBeLessThan(60);
     }
+    expect(drawFigure(circuit, { trace: randomTrace(circuit, 1, 9) })).toEqual(drawFigure(circuit));
   });
 
   it("an answer that no entry moves stands beside the one that is moved", () => {
