@@ -3,13 +3,15 @@ import { positionName, scaleMark, shortName, shownName } from "../graph.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
 import { drawable } from "./font.ts";
 import type { NodeItem, TextItem, TextRole } from "./scene.ts";
-import { oneLine, textWidth, truncate, visibleToken } from "./text.ts";
+import { oneLine, textWidth, truncate, visibleToken, wrap } from "./text.ts";
 
 const NODE_SIZE = 10;
 const SIDE_SIZE = 9;
 const LINE = 11;
-/** Longest text beside a node, in cells. */
-const SIDE_CELLS = 22;
+/** Longest line beside a node, in cells; a text has two. */
+const SIDE_CELLS = 14;
+/** Beside ticks, where there is one line. */
+const TICK_CELLS = 22;
 /** Circuits with more nodes leave driving tokens to tooltips. */
 const SIDE_READS_LIMIT = 40;
 
@@ -63,7 +65,7 @@ function tick(circuit: Circuit, node: CircuitNode, value: string | undefined): N
     { text: name, role: "node", size: NODE_SIZE, dx: 4, dy, width: textWidth(name, NODE_SIZE) },
   ];
   if (node.label !== undefined && node.label !== "") {
-    const label = truncate(drawable(oneLine(node.label)), SIDE_CELLS);
+    const label = truncate(drawable(oneLine(node.label)), TICK_CELLS);
     const dx = 4 + texts[0]!.width + 4;
     texts.push({ text: label, role: "side", size: SIDE_SIZE, dx, dy, width: textWidth(label, SIDE_SIZE) });
   }
@@ -136,10 +138,19 @@ function bubble(circuit: Circuit, node: CircuitNode, name: string, value: string
 
 function sideTexts(circuit: Circuit, node: CircuitNode): string[] {
   const lines: string[] = [];
-  if (node.label !== undefined && node.label !== "") lines.push(truncate(drawable(oneLine(node.label)), SIDE_CELLS));
+  const write = (text: string): void => {
+    const [first = "", second, more] = wrap(text, SIDE_CELLS);
+    if (second === undefined) lines.push(truncate(first, SIDE_CELLS));
+    else lines.push(truncate(first, SIDE_CELLS), truncate(more === undefined ? second : `${second} …`, SIDE_CELLS));
+  };
+  if (node.label !== undefined && node.label !== "") write(drawable(oneLine(node.label)));
   if (node.reads !== undefined && node.reads.length > 0 && circuit.nodes.length <= SIDE_READS_LIMIT) {
-    const tokens = node.reads.slice(0, 3).map((r) => drawable(visibleToken(r.tokenText)));
-    lines.push(truncate(`on ${tokens.join(" ")}`, SIDE_CELLS));
+    write(
+      `on ${node.reads
+        .slice(0, 3)
+        .map((r) => drawable(visibleToken(r.tokenText)))
+        .join(" ")}`,
+    );
   }
   return lines;
 }
