@@ -98,6 +98,16 @@ describe("drawings", () => {
     expect(drawFigure(circuit, { trace: randomTrace(circuit, 1, 9) })).toEqual(drawFigure(circuit));
   });
 
+  it("small losses have digits, not zeros", () => {
+    const shown = (loss: number): string => {
+      const circuit = { ...exampleCircuit(), fullTaskLoss: { train: loss, val: loss, test: loss } };
+      return textsOf(drawFigure(circuit))
+        .map(({ text }) => /full model (\S+)/.exec(text)?.[1])
+        .find((text) => text !== undefined)!;
+    };
+    expect([0.2871, 0.0205, 0.00031, 0.00007, 0].map(shown)).toEqual(["0.287", "0.021", "0.00031", "7.0e-5", "0.000"]);
+  });
+
   it("an answer that no entry moves stands beside the one that is moved", () => {
     const circuit = exampleCircuit();
     const texts = (c: Circuit): string[] => textsOf(drawFigure(c)).map(({ text }) => text);

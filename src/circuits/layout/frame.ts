@@ -38,7 +38,7 @@ function line(text: string, role: TextRole, size: number): Line {
 }
 
 /** Three decimals; of a loss below 0.01 its first two digits: 0.00031. */
-export function formatLoss(loss: number): string {
+function formatLoss(loss: number): string {
   if (loss >= 0.01 || loss === 0) return loss.toFixed(3);
   return loss < 1e-4 ? loss.toExponential(1) : String(Number(loss.toPrecision(2)));
 }
