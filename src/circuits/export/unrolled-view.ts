@@ -68,7 +68,7 @@ export function unrolledView(circuit: Circuit, trace: Trace, palette: Palette): 
         items: scene.bars.map(({ title, share, of, ...box }) => ({
           title,
           marks: [
-            { type: "rect", box, fill: { color: colors.token } },
+            { type: "rect", box, fill: { color: colors.token }, stroke: { color: colors.boundary, width: 0.5 } },
             {
               type: "rect",
               box: { ...box, width: share * box.width },
