@@ -3,6 +3,7 @@
  * that which reaches the answer, unrolled over tokens. Numbers are given by who computes the model; nothing is computed
  * of it here.
  */
+import { nodeId } from "../model/sites.ts";
 import type { Circuit, CircuitNode } from "./schema.ts";
 
 interface TracedAnswer {
@@ -53,21 +54,22 @@ export interface Unrolled {
 }
 
 export interface UnrollOptions {
-  /** A source is left out if it brings less than this share of what the strongest brings. */
+  /** A token is left out of what a value gathers if it brings less than this share of what the strongest brings. */
   readonly share: number;
-  /** Most tokens; those met first remain, layer by layer from the answer, strongest first. */
+  /** Most tokens: the last, and those that bring most to it. */
   readonly most: number;
+  /** Of the nodes that go to the same one, those are left out that bring less than this share of the strongest. */
+  readonly weak: number;
 }
 
 /** Everything. */
-export const WHOLE: UnrollOptions = { share: 0, most: Number.POSITIVE_INFINITY };
-/** What a figure shows, the first of these that it has room for. */
+export const WHOLE: UnrollOptions = { share: 0, most: Number.POSITIVE_INFINITY, weak: 0 };
+/** What a figure shows, the first of these that it has room for: fewer tokens first, then fewer nodes. */
 export const READABLE: readonly UnrollOptions[] = [
-  { share: 0.1, most: 24 },
-  { share: 0.1, most: 12 },
-  { share: 0.2, most: 8 },
-  { share: 0.3, most: 5 },
-  { share: 0.5, most: 3 },
+  { share: 0.1, most: 12, weak: 0 },
+  { share: 0.2, most: 8, weak: 0 },
+  { share: 0.3, most: 5, weak: 0 },
+  ...[0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1].flatMap((weak) => [3, 2].map((most) => ({ share: 0.5, most, weak }))),
 ];
 
 /** A source that gets this much attention is kept whatever it brings, where the circuit has a part in the pattern. */
@@ -90,34 +92,66 @@ function deviations({ values, ablated }: Trace, id: string): Float64Array {
 }
 
 /** What reaches the answer, from the last token back through residual channels, weights and attention. */
-export function unroll(circuit: Circuit, trace: Trace, { share, most }: UnrollOptions): Unrolled {
+export function unroll(circuit: Circuit, trace: Trace, options: UnrollOptions): Unrolled {
+  const everywhere = reachBack(circuit, trace, options, () => true);
+  if (everywhere.positions.length <= options.most) return everywhere;
+  const flow = attentionFlow(trace, everywhere);
+  const ranked = [...flow.keys()].sort((a, b) => flow.get(b)! - flow.get(a)! || b - a);
+  const chosen = new Set(ranked.slice(0, options.most));
+  return reachBack(circuit, trace, options, (position) => chosen.has(position));
+}
+
+/** How much of what the answers are made of comes from each token, by shares of what is gathered. */
+function attentionFlow(trace: Trace, { positions, gatherings }: Unrolled): Map<number, number> {
+  const last = trace.tokens.length - 1;
+  const flow = new Map(positions.map((p) => [p, p === last ? gatherings.length + 1 : 0]));
+  // Later layers first: what a token gathers counts as much as the token does.
+  for (const { value, query, sources } of [...gatherings].reverse()) {
+    const far = deviations(trace, value.id);
+    const brought = sources.map(({ position, attention }) => attention * far[position]!);
+    const total = brought.reduce((sum, b) => sum + b, 0);
+    const weight = query === last ? 1 : Math.min(1, flow.get(query)!);
+    for (const [i, { position }] of sources.entries()) {
+      if (position !== last)
+        flow.set(position, flow.get(position)! + (total === 0 ? 0 : (weight * brought[i]!) / total));
+    }
+  }
+  return flow;
+}
+
+function reachBack(
+  circuit: Circuit,
+  trace: Trace,
+  { share, weak }: UnrollOptions,
+  allowed: (position: number) => boolean,
+): Unrolled {
   const last = trace.tokens.length - 1;
   const byId = new Map(circuit.nodes.map((n) => [n.id, n]));
-  const into = new Map<string, string[]>();
-  const add = (target: string, source: string): void => void into.set(target, [...(into.get(target) ?? []), source]);
-  for (const { source, target } of circuit.edges) add(target, source);
-  const residual = circuit.links.filter((l) => l.kind === "residual");
-  for (const { source, target } of residual) add(target, source);
+  const into = new Map<string, Incoming[]>();
+  const residual = circuit.links.filter((l) => l.kind === "residual").map((l) => ({ ...l, weight: 1 }));
+  for (const { source, target, weight } of [...circuit.edges, ...residual]) {
+    into.set(target, [...(into.get(target) ?? []), { node: byId.get(source)!, weight }]);
+  }
   const patterns = circuit.nodes.filter(({ site }) => site === "attn.q" || site === "attn.k");
 
-  const reached = new Map<number, Set<string>>([[last, new Set(answering(circuit, trace))]]);
-  const gatherings = new Map<string, Gathering>();
-  const reach = (position: number, id: string): void => {
-    const ids = reached.get(position) ?? new Set();
-    reached.set(position, ids.add(id));
+  const reached = new Map<number, Set<string>>([[last, new Set()]]);
+  const reach = (position: number, { id }: CircuitNode): void => {
+    reached.set(position, (reached.get(position) ?? new Set()).add(id));
   };
+  for (const { item } of strong(answering(circuit, trace), weak)) reach(last, item);
+  const gatherings = new Map<string, Gathering>();
   const gather = (value: CircuitNode, query: number): void => {
     const own = patterns.filter((n) => headKey(n) === headKey(value));
-    for (const { id, site } of own) if (site === "attn.q") reach(query, id);
     // With a sink the last weight is its.
     const weights = trace.attention.get(headKey(value))![query]!.slice(0, query + 1);
     const looked = own.length > 0 ? LOOKED : Number.POSITIVE_INFINITY;
     const sources = strongest(trace, value.id, weights, { share, looked }).flatMap((position) => {
-      if (!reached.has(position) && reached.size >= most) return [];
-      reach(position, value.id);
-      for (const { id, site } of own) if (site === "attn.k") reach(position, id);
+      if (!allowed(position)) return [];
+      reach(position, value);
       return [{ position, attention: weights[position]! }];
     });
+    const scores = own.flatMap((node) => matched(trace, node, query, sources));
+    for (const { item } of strong(scores, weak)) reach(item.position, item.node);
     sources.sort((a, b) => a.position - b.position);
     const rest = weights.reduce((sum, w) => sum + w, 0) - sources.reduce((sum, s) => sum + s.attention, 0);
     gatherings.set(`${value.id}@${query}`, { value, query, sources, rest: Math.max(0, rest) });
@@ -126,10 +160,12 @@ export function unroll(circuit: Circuit, trace: Trace, { share, most }: UnrollOp
   for (const node of [...circuit.nodes].reverse()) {
     for (const [position, ids] of [...reached]) {
       if (!ids.has(node.id)) continue;
-      for (const source of into.get(node.id) ?? []) {
-        const value = byId.get(source)!;
-        if (value.site !== "attn.v") reach(position, source);
-        else if (!gatherings.has(`${source}@${position}`)) gather(value, position);
+      const sources = (into.get(node.id) ?? []).map(({ node: source, weight }) => {
+        return { item: source, strength: Math.abs(weight) * broughtTo(trace, source, position) };
+      });
+      for (const { item: source } of strong(sources, weak)) {
+        if (source.site !== "attn.v") reach(position, source);
+        else if (!gatherings.has(`${source.id}@${position}`)) gather(source, position);
       }
     }
   }
@@ -144,13 +180,61 @@ export function unroll(circuit: Circuit, trace: Trace, { share, most }: UnrollOp
   };
 }
 
+interface Incoming {
+  readonly node: CircuitNode;
+  readonly weight: number;
+}
+
+interface Strength<T> {
+  readonly item: T;
+  readonly strength: number;
+}
+
+/** Those that are not below a share of the greatest strength. */
+function strong<T>(items: readonly Strength<T>[], share: number): readonly Strength<T>[] {
+  const least = share * items.reduce((most, { strength }) => Math.max(most, strength), 0);
+  return items.filter(({ strength }) => !(strength < least));
+}
+
+/** How far a node's contribution at a token is from the ablated one; of a value what its attention gathers. */
+function broughtTo(trace: Trace, node: CircuitNode, position: number): number {
+  const far = deviations(trace, node.id);
+  if (node.site !== "attn.v") return far[position]!;
+  const weights = trace.attention.get(headKey(node))![position]!;
+  return far.reduce((sum, x, p) => (p <= position ? sum + weights[p]! * x : sum), 0);
+}
+
+/** How much a query or key takes part in the scores of tokens, wherever it stands. */
+function matched(
+  trace: Trace,
+  node: CircuitNode,
+  query: number,
+  sources: Gathering["sources"],
+): Strength<{ readonly node: CircuitNode; readonly position: number }>[] {
+  const partner = nodeId({ ...node, site: node.site === "attn.q" ? "attn.k" : "attn.q" });
+  const carried = (id: string, p: number): number => trace.values.get(id)?.[p] ?? trace.ablated.get(id)!;
+  const products = sources.map(({ position }) => {
+    const [own, other] = node.site === "attn.q" ? [query, position] : [position, query];
+    return { item: { node, position: own }, strength: Math.abs(carried(node.id, own) * carried(partner, other)) };
+  });
+  if (node.site === "attn.k") return products;
+  const most = products.reduce((a, b) => Math.max(a, b.strength), 0);
+  return [{ item: { node, position: query }, strength: most }];
+}
+
 /** Writes that the answers are read from; those that nothing else reads change them through the norm at least. */
-function answering({ nodes, links }: Circuit, { answers }: Trace): string[] {
+function answering(circuit: Circuit, trace: Trace): Strength<CircuitNode>[] {
+  const { nodes, links } = circuit;
+  const { answers, tokens } = trace;
   const read = new Set(links.filter((l) => l.kind === "residual").map((l) => l.source));
   return nodes
     .filter(({ site }) => site.endsWith("resid_delta"))
     .filter(({ id, channel }) => !read.has(id) || answers.some(({ unembedding }) => unembedding[channel] !== 0))
-    .map(({ id }) => id);
+    .map((node) => {
+      const entries = answers.map(({ unembedding }) => unembedding[node.channel]!);
+      const apart = Math.max(...entries) - Math.min(...entries);
+      return { item: node, strength: apart * broughtTo(trace, node, tokens.length - 1) };
+    });
 }
 
 /**

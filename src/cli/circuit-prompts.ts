@@ -5,6 +5,7 @@ import type { Circuit } from "../circuits/schema.ts";
 import type { Trace } from "../circuits/trace.ts";
 import type { PairBatch } from "../data/pairs.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { Model } from "../model/model.ts";
 import { supports } from "../prune/evaluator.ts";
 import { measureAblation } from "../prune/means.ts";
@@ -14,7 +15,7 @@ import { pathExists } from "../util/files.ts";
 import type { StoredCircuit } from "./circuit-files.ts";
 import { circuitsOf } from "./circuit-source.ts";
 import { type EngineFlags, openEngine } from "./engine.ts";
-import { type ExtractSource, runSource } from "./extract-source.ts";
+import { type ExtractSource, pairsSource, runSource } from "./extract-source.ts";
 import type { Output } from "./output.ts";
 import { tracePair } from "./trace-prompts.ts";
 import { prepareText, type TrainedRun } from "./trained-run.ts";
@@ -23,6 +24,10 @@ export interface PromptFlags extends EngineFlags {
   readonly prompt?: string;
   /** Index of a test pair. */
   readonly pair?: number;
+  /** The file of token pairs that the circuit was extracted for, of a model without a run. */
+  readonly pairs?: string;
+  /** With `pairs`: the folder of the circuits. */
+  readonly circuits?: string;
 }
 
 /**
@@ -36,16 +41,9 @@ export async function tracesOf(
   out: Output,
   signal: AbortSignal,
 ): Promise<Trace[]> {
-  if (!pathExists(path.join(dir, "config.json"))) {
-    throw inputError(
-      "prompt-run",
-      `${dir} is a circuit without its run: the model is needed for --prompt and --pair`,
-      "Give the run that the circuit is of.",
-    );
-  }
-  const source = await runSource(dir, circuit.task.name, circuit.task.variant);
-  circuitsOf(dir, source);
-  const trained = source.trained!;
+  const source = await sourceOf(dir, circuit, flags);
+  circuitsOf(dir, source, flags.circuits);
+  const { trained } = source;
   if (!supports(source.stored.config)) {
     throw inputError(
       "prompt-unsupported",
@@ -53,9 +51,14 @@ export async function tracesOf(
       "Leave --prompt and --pair out: the structure view shows such circuits.",
     );
   }
-  const ids = flags.prompt === undefined ? undefined : promptIds(flags.prompt, trained);
+  const ids =
+    flags.prompt === undefined
+      ? undefined
+      : trained
+        ? promptIds(flags.prompt, trained)
+        : typedIds(flags.prompt, source.stored.config);
   const pair = testPair(source, flags.pair ?? 0);
-  await prepareText(trained.run, trained.data, out, signal);
+  if (trained) await prepareText(trained.run, trained.data, out, signal);
   const engine = await openEngine(flags, out);
   try {
     const model = new Model(engine, source.stored);
@@ -83,6 +86,16 @@ export async function tracesOf(
   } finally {
     engine.dispose();
   }
+}
+
+async function sourceOf(dir: string, { task }: Circuit, { pairs }: PromptFlags): Promise<ExtractSource> {
+  if (pairs !== undefined) return pairsSource(dir, pairs);
+  if (pathExists(path.join(dir, "config.json"))) return runSource(dir, task.name, task.variant);
+  throw inputError(
+    "prompt-run",
+    `${dir} is a circuit without its run: the model is needed for --prompt and --pair`,
+    "Give the run that the circuit is of; of a model trained elsewhere its folder, --pairs FILE.json and --circuits DIR.",
+  );
 }
 
 /** The same for the same text. */
@@ -145,6 +158,25 @@ function promptIds(prompt: string, { tokenizer, config }: TrainedRun): number[] 
     "prompt-token",
     `--prompt has ${unknown.map((c) => JSON.stringify(c)).join(", ")}, which the run's ${tokenizer.kind} tokenizer does not know`,
     "Leave it out: the model has seen no such text.",
+  );
+}
+
+/** A prompt of a model without a tokenizer: its token ids. */
+function typedIds(prompt: string, { vocabSize, contextLength }: ModelConfig): number[] {
+  const words = prompt.split(/[\s,]+/).filter((word) => word !== "");
+  const wrong = words.find((word) => !/^\d+$/.test(word) || Number(word) >= vocabSize);
+  if (wrong !== undefined || words.length === 0) {
+    throw inputError(
+      "prompt-ids",
+      `--prompt: expected token ids, since the model has no tokenizer, but received ${JSON.stringify(wrong ?? prompt)}`,
+      `Give numbers from 0 to ${vocabSize - 1}, such as --prompt "5 17 3".`,
+    );
+  }
+  if (words.length <= contextLength) return words.map(Number);
+  throw inputError(
+    "prompt-length",
+    `--prompt has ${words.length} tokens, the model's context ${contextLength}`,
+    "Shorten it.",
   );
 }
 

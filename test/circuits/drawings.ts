@@ -1,8 +1,13 @@
 /** What every figure keeps to, checked on its marks. */
 import { expect } from "vitest";
 import type { Drawing, Mark, TextMark } from "../../src/circuits/export/drawing.ts";
+import { pdfText } from "../../src/circuits/export/pdf.ts";
+import { pngBytes } from "../../src/circuits/export/png.ts";
+import { tikzText } from "../../src/circuits/export/tikz.ts";
 import { ADVANCE, UNITS_PER_EM } from "../../src/circuits/layout/font.ts";
 import { type Box, overlaps } from "../../src/circuits/layout/scene.ts";
+import { decodePng, likeness, renderPdf } from "../support/pixels.ts";
+import { compile } from "../support/programs.ts";
 
 export const marksOf = ({ groups }: Drawing): Mark[] =>
   groups.flatMap(({ items }) => items.flatMap(({ marks }) => marks));
@@ -39,4 +44,19 @@ export function checkDrawing(drawing: Drawing): void {
     }
   }
   expect(wrong).toEqual([]);
+}
+
+/** The PDF is the PNG's picture on a page of its size. */
+export async function checkPdf(folder: string, drawing: Drawing): Promise<void> {
+  const pixels = renderPdf(folder, pdfText(drawing));
+  expect([pixels.width, pixels.height]).toEqual([drawing.width, drawing.height]);
+  expect(likeness(pixels, decodePng(await pngBytes(drawing)))).toBeGreaterThan(0.98);
+}
+
+/** The TikZ compiles to the PDF's picture: in another typeface, at the same places. */
+export function checkTikz(folder: string, drawing: Drawing): void {
+  const compiled = renderPdf(folder, compile(folder, "figure", tikzText(drawing)));
+  expect(Math.abs(compiled.width - drawing.width)).toBeLessThanOrEqual(1);
+  expect(Math.abs(compiled.height - drawing.height)).toBeLessThanOrEqual(1);
+  expect(likeness(compiled, renderPdf(folder, pdfText(drawing)), 30, 30)).toBeGreaterThan(0.9);
 }

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import type { Params } from "../../src/circuits/edges.ts";
 import { CIRCUIT_FORMAT, CIRCUIT_VERSION, type Circuit } from "../../src/circuits/schema.ts";
 import { circuitStructure } from "../../src/circuits/structure.ts";
+import { headKey, type Trace } from "../../src/circuits/trace.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { nodeCount, parseNodeId, SITES, siteSpecs } from "../../src/model/sites.ts";
 import { Rng } from "../../src/util/rng.ts";
@@ -266,6 +267,36 @@ export function randomCircuit(seed: number, nodes: number, density = 0.15): Circ
       importance: rng.bool() ? rng.float() : null,
       ...(rng.bool(0.3) ? { label: rng.pick(NASTY) } : {}),
       ...(rng.bool(0.3) ? { reads: [{ token: 3, tokenText: rng.pick(NASTY), value: rng.normal() }] } : {}),
+    })),
+  };
+}
+
+/** What a circuit might carry on a prompt of so many tokens: random numbers, attention that sums to at most 1. */
+export function randomTrace(circuit: Circuit, seed: number, length: number): Trace {
+  const rng = Rng.of("random-trace", seed);
+  const { nodes, model } = circuit;
+  const vector = (size: number, density: number): Float32Array =>
+    Float32Array.from({ length: size }, () => (rng.float() < density ? rng.normal() : 0));
+  const heads = new Set(nodes.filter((n) => n.site === "attn.v").map(headKey));
+  const row = (query: number): number[] => {
+    const weights = Array.from({ length: query + 1 }, () => Math.exp(3 * rng.normal()));
+    const total = weights.reduce((a, b) => a + b, rng.float());
+    return weights.map((w) => w / total);
+  };
+  const partners = nodes.flatMap(({ id }) => [id, id.replace(".q:", ".k:"), id.replace(".k:", ".q:")]);
+  return {
+    name: "random",
+    tokens: Array.from({ length }, () => ({
+      token: rng.int(0, model.vocabSize - 1),
+      text: rng.pick([...NASTY, "x", " =", "name"]),
+    })),
+    values: new Map(nodes.map(({ id }) => [id, Float64Array.from({ length }, () => 3 * rng.normal())])),
+    ablated: new Map(partners.map((id) => [id, rng.normal()])),
+    attention: new Map([...heads].map((head) => [head, Array.from({ length }, (_, query) => row(query))])),
+    embedding: Array.from({ length }, () => vector(model.width, 0.2)),
+    answers: [1, 2].map((token) => ({
+      ...{ token, text: rng.pick(NASTY), circuit: 0.5, full: 0.5, right: token === 1 },
+      unembedding: vector(model.width, 0.3),
     })),
   };
 }

@@ -1,104 +1,30 @@
-/** Circuits unrolled on prompts: numbers are those of the model, figures keep their texts apart, graphs fit their schema. */
+/** Circuits unrolled on prompts: numbers are those of the model, figures fit their page and keep their texts apart. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { z } from "zod";
-import { attributionGraph } from "../../src/circuits/export/attribution.ts";
 import { drawFigure } from "../../src/circuits/export/figure.ts";
 import { PALETTE_NAMES } from "../../src/circuits/export/palette.ts";
 import { pdfText } from "../../src/circuits/export/pdf.ts";
 import { pngBytes } from "../../src/circuits/export/png.ts";
+import { whyNotDrawn } from "../../src/circuits/export/summary-view.ts";
 import { svgText } from "../../src/circuits/export/svg.ts";
 import { tikzText } from "../../src/circuits/export/tikz.ts";
 import { overlaps } from "../../src/circuits/layout/scene.ts";
 import { formatWeight } from "../../src/circuits/layout/text.ts";
-import { unrolledLayout } from "../../src/circuits/layout/unrolled.ts";
+import { type UnrolledLayout, unrolledLayout } from "../../src/circuits/layout/unrolled.ts";
 import type { Circuit } from "../../src/circuits/schema.ts";
-import { circuitStructure } from "../../src/circuits/structure.ts";
-import { READABLE, type Trace, unroll, WHOLE } from "../../src/circuits/trace.ts";
-import { tracePair } from "../../src/cli/trace-prompts.ts";
-import type { PairBatch } from "../../src/data/pairs.ts";
+import { READABLE, unroll, WHOLE } from "../../src/circuits/trace.ts";
 import type { Activation } from "../../src/engine/engine.ts";
-import { ReferenceEngine } from "../../src/engine/reference.ts";
 import { Tape } from "../../src/engine/tape.ts";
-import type { ModelConfig } from "../../src/model/config.ts";
 import { finalHidden } from "../../src/model/forward.ts";
-import { Model } from "../../src/model/model.ts";
-import { initParams } from "../../src/model/names.ts";
-import { nodeCount, SITES } from "../../src/model/sites.ts";
-import type { Ablation } from "../../src/prune/ablation.ts";
 import { Rng } from "../../src/util/rng.ts";
-import { BASE } from "../prune/random-models.ts";
-import { checkDrawing } from "./drawings.ts";
-import { exampleCircuit } from "./support.ts";
+import { hasLatex, hasPoppler } from "../support/programs.ts";
+import { useTempDir } from "../support/temp.ts";
+import { checkDrawing, checkPdf, checkTikz } from "./drawings.ts";
+import { circuits, emptyCircuit, exampleCircuit, randomCircuit, randomTrace } from "./support.ts";
 
-const engine = new ReferenceEngine();
-const TEXTS = ["(", "\n", " x", '"', "<b>", "name_of_something_long", "🎉", ""];
+import { engine, world, worlds } from "./worlds.ts";
 
-interface World {
-  readonly circuit: Circuit;
-  readonly traces: readonly Trace[];
-  readonly model: Model;
-  readonly batch: PairBatch;
-  readonly fill: Float32Array;
-}
-
-/** A random model with a circuit of a share of its nodes, traced on a random pair. */
-function world(seed: number, { share = 0.3, length = 9, over = {} as Partial<ModelConfig> } = {}): World {
-  const config: ModelConfig = { ...BASE, contextLength: 128, ...over };
-  const rng = Rng.of("unrolled", seed);
-  const params = initParams(config, seed);
-  for (const values of params.values()) {
-    const sparse = values.length > 30;
-    for (let i = 0; i < values.length; i++) {
-      values[i] = sparse && rng.bool(0.6) ? 0 : values[i]! * 8 + 0.2 * rng.normal();
-    }
-  }
-  const stored = { config, params };
-  const nodes = nodeCount(config);
-  const keptNodes = Uint8Array.from({ length: nodes }, () => (rng.bool(share) ? 1 : 0));
-  const fill = Float32Array.from({ length: nodes }, () => 0.5 * rng.normal());
-  const structure = circuitStructure(config, params, keptNodes, {
-    tokenText: String,
-    answerTokens: new Set([1, 2]),
-    keepDisconnected: share === 1,
-  });
-  const { layers, heads, headWidth, width, neurons, vocabSize, positionChannels } = config;
-  const shape = { layers, heads, headWidth, width, neurons, vocabSize, positionChannels };
-  const base = exampleCircuit();
-  const { kept: _, dropped: __, ...parts } = structure;
-  const circuit: Circuit = {
-    ...base,
-    ...parts,
-    model: { ...base.model, ...shape },
-    nodes: parts.nodes.map((n) => ({ ...n, meanActivation: 0, importance: null })),
-  };
-  const tokens = Int32Array.from({ length: 2 * length }, () => rng.int(0, vocabSize - 1));
-  const answers = [1, 2];
-  const batch: PairBatch = {
-    tokens,
-    rows: 2,
-    length,
-    last: Int32Array.of(length - 1, length - 1),
-    right: Int32Array.of(1, 2),
-    wrong: Int32Array.of(2, 1),
-  };
-  const ablation: Ablation = { kind: "mean", draws: [fill], frozenNorm: false };
-  const model = new Model(engine, stored);
-  const tokenText = (token: number): string => TEXTS[token % TEXTS.length]!;
-  const prompts = answers.map((right, i) => ({ name: `pair-0-${"ab"[i]}`, answers, right }));
-  return {
-    circuit,
-    traces: tracePair(model, stored, circuit, { ablation, tokenText }, batch, prompts),
-    model,
-    batch,
-    fill,
-  };
-}
-
-const worlds = (share: number, length: number) =>
-  fc
-    .record({ seed: fc.nat(10_000), share: fc.constantFrom(0.05, 0.1, share), sink: fc.boolean() })
-    .map(({ seed, share, sink }) => world(seed, { share, length, over: { sink } }));
+const temp = useTempDir();
 
 describe("tracing", () => {
   it("with every node kept: values, attention and answers of the model itself", () => {
@@ -134,17 +60,52 @@ describe("tracing", () => {
   });
 });
 
+const PICTURES = [
+  [exampleCircuit(), 9, "default"],
+  [randomCircuit(4, 20), 40, "print"],
+] as const;
+
+/** Pairs of weights between the same rows of a column that cross; with `rng`, after the nodes of each row changed places. */
+function crossings({ edges, nodes }: UnrolledLayout, rng?: Rng): number {
+  const places = new Map<string, { readonly row: string; readonly x: number }>();
+  const rows = new Map<string, typeof nodes>();
+  for (const node of nodes) {
+    const key = `${node.id.split("@")[1]} ${node.y}`;
+    rows.set(key, [...(rows.get(key) ?? []), node]);
+  }
+  for (const [row, members] of rows) {
+    const xs = members.map((n) => n.x);
+    const mixed = rng === undefined ? xs : rng.sample(xs, xs.length);
+    for (const [i, { id }] of members.entries()) places.set(id, { row, x: mixed[i]! });
+  }
+  const ends = edges.flatMap(({ kind, title, points }) => {
+    if (kind !== "weight") return [];
+    const named = /^(\S+) to (\S+)\n/.exec(title)!;
+    const at = (name: string, x: number) =>
+      places.get(nodes.find((n) => n.x === x && n.id.startsWith(`${name}@`))!.id)!;
+    return [[at(named[1]!, points[0]!.x), at(named[2]!, points[1]!.x)] as const];
+  });
+  let count = 0;
+  for (const [i, [p, q]] of ends.entries()) {
+    for (const [r, s] of ends.slice(i + 1)) {
+      if (p.row === r.row && q.row === s.row && (p.x - r.x) * (q.x - s.x) < 0) count++;
+    }
+  }
+  return count;
+}
+
 describe("unrolled view", () => {
   it("law: no text covers another, nothing leaves the canvas, on short and long prompts", () => {
     fc.assert(
       fc.property(
         fc.oneof(worlds(0.3, 9), worlds(0.2, 100)),
         fc.constantFrom(...PALETTE_NAMES),
-        ({ circuit, traces }, palette) => {
+        ({ seed, ...options }, palette) => {
+          const { circuit, traces } = world(seed, options);
           for (const trace of traces) checkDrawing(drawFigure(circuit, { trace, palette }));
         },
       ),
-      { numRuns: 12 },
+      { numRuns: 8 },
     );
   });
 
@@ -182,6 +143,101 @@ describe("unrolled view", () => {
     expect(shown + folded.reduce((a, b) => a + b, 0)).toBe(100);
   });
 
+  it("law: the same of random circuits of 5 to 300 nodes, no wider than their page", () => {
+    fc.assert(
+      fc.property(circuits(300), fc.constantFrom(5, 60), (circuit, length) => {
+        const drawing = drawFigure(circuit, { trace: randomTrace(circuit, length, length) });
+        checkDrawing(drawing);
+        if (circuit.nodes.length <= 30) expect(drawing.width).toBeLessThanOrEqual(1050);
+        else if (whyNotDrawn(circuit) === undefined) expect(drawing.width).toBeLessThanOrEqual(1600);
+      }),
+      { numRuns: 6 },
+    );
+  });
+
+  it("has a legend of what is drawn: signs, attention, shades of activation, the grey of what is idle", () => {
+    const legend = (circuit: Circuit): string[] =>
+      unrolledLayout(circuit, randomTrace(circuit, 1, 9)).legend.map(({ sample }) => sample);
+    expect(legend(exampleCircuit())).toEqual(
+      expect.arrayContaining(["positive", "negative", "moved", "attention", "shades", "idle", "circle"]),
+    );
+    expect(legend(emptyCircuit())).toEqual([]);
+    const svg = svgText(drawFigure(exampleCircuit(), { trace: randomTrace(exampleCircuit(), 1, 9) }));
+    expect(svg).toContain("activation, from as ablated");
+  });
+
+  it("says how many nodes it leaves out, and leaves the weakest out", () => {
+    const circuit = randomCircuit(7, 150);
+    const trace = randomTrace(circuit, 7, 60);
+    const { absent, nodes, texts } = unrolledLayout(circuit, trace);
+    const drawn = new Set(nodes.map(({ id }) => id.split("@")[0]!).filter((id) => trace.values.has(id)));
+    expect(drawn.size).toBeLessThan(circuit.nodes.length);
+    expect(absent).toContain(`${drawn.size} of ${circuit.nodes.length} nodes are shown`);
+    expect(texts.map((t) => t.text).join(" ")).toContain(absent);
+  });
+
+  it("of what goes to one node, what brings least is left out", () => {
+    let [kept, left] = [0, 0];
+    for (let seed = 0; seed < 4; seed++) {
+      const circuit = randomCircuit(seed, 120, 0.4);
+      const trace = randomTrace(circuit, seed, 9);
+      const strength = ({ source, weight }: Circuit["edges"][number]): number =>
+        Math.abs(weight * (trace.values.get(source)![8]! - trace.ablated.get(source)!));
+      const shown = unroll(circuit, trace, { ...WHOLE, weak: 0.5 }).nodes.get(8)!;
+      const ids = new Set(shown.map(({ id }) => id));
+      for (const { id } of shown.filter((n) => n.site === "mlp.post_act" || n.site === "mlp.resid_delta")) {
+        const into = circuit.edges.filter((e) => e.target === id);
+        const most = Math.max(...into.map(strength));
+        for (const edge of into) {
+          if (strength(edge) >= 0.5 * most) expect(ids, `${edge.source} to ${id}`).toContain(edge.source);
+          if (ids.has(edge.source)) kept++;
+          else left++;
+        }
+      }
+    }
+    expect(Math.min(kept, left)).toBeGreaterThan(10);
+  });
+
+  it("tokens that bring most are shown, whatever the order in which they are met", () => {
+    const circuit = exampleCircuit();
+    const value = circuit.nodes.find((n) => n.site === "attn.v")!;
+    const trace = randomTrace(circuit, 3, 40);
+    const weights = trace.attention.get("1.1")!.map((row) => row.map(() => 0.02));
+    const values = trace.values
+      .get(value.id)!
+      .map((_, p) => trace.ablated.get(value.id)! + (p === 11 ? 9 : p === 23 ? 8 : 5));
+    const given = {
+      ...trace,
+      attention: new Map([["1.1", weights]]),
+      values: new Map(trace.values).set(value.id, values),
+    };
+    expect(unroll(circuit, given, { share: 0.1, most: 3, weak: 0 }).positions).toEqual([11, 23, 39]);
+  });
+
+  it("weights within columns cross less than half as often as in a random order", () => {
+    let [placed, shuffled] = [0, 0];
+    for (let seed = 0; seed < 12; seed++) {
+      const circuit = randomCircuit(seed, 20 + 10 * seed);
+      const layout = unrolledLayout(circuit, randomTrace(circuit, seed, 30));
+      placed += crossings(layout);
+      for (let draw = 0; draw < 5; draw++) shuffled += crossings(layout, Rng.of("shuffled", seed, draw)) / 5;
+    }
+    expect(placed).toBeGreaterThan(0);
+    expect(placed / shuffled).toBeLessThan(0.5);
+  });
+
+  it.skipIf(!hasPoppler)("Poppler draws in the PDF what resvg draws in the SVG", async () => {
+    for (const [circuit, length, palette] of PICTURES) {
+      await checkPdf(temp(), drawFigure(circuit, { trace: randomTrace(circuit, 1, length), palette }));
+    }
+  });
+
+  it.skipIf(!hasLatex || !hasPoppler)("the TikZ compiles with pdflatex to the picture of the PDF", () => {
+    for (const [circuit, length, palette] of PICTURES) {
+      checkTikz(temp(), drawFigure(circuit, { trace: randomTrace(circuit, 1, length), palette }));
+    }
+  });
+
   it("every picture format writes it, with the same bytes again", async () => {
     const again = world(7, { share: 0.1 });
     const { circuit, traces } = world(7, { share: 0.1 });
@@ -205,136 +261,5 @@ describe("unrolled view", () => {
     expect(positions).toEqual([8]);
     checkDrawing(drawFigure(part, { trace: traces[0]! }));
     checkDrawing(drawFigure({ ...part, nodes: [], edges: [], links: [] }, { trace: traces[0]! }));
-  });
-});
-
-const metadataSchema = z.strictObject({
-  slug: z.string().regex(/^[A-Za-z0-9-]+$/),
-  scan: z.string(),
-  prompt: z.string(),
-  prompt_tokens: z.array(z.string()).min(1),
-  transcoder_list: z.array(z.string()),
-  node_threshold: z.number().min(0).max(1),
-  schema_version: z.literal(1),
-  info: z.strictObject({
-    description: z.string(),
-    creator_name: z.string(),
-    creator_url: z.string(),
-    source_urls: z.array(z.string()),
-    generator: z.strictObject({ name: z.string(), version: z.string(), url: z.string() }),
-    create_time_ms: z.int().min(0),
-  }),
-});
-const layerSchema = z.string().regex(/^(E|\d+)$/);
-const count = z.int().min(0);
-const node = {
-  feature: count,
-  layer: layerSchema,
-  ctx_idx: count,
-  jsNodeId: z.string(),
-  influence: z.number().min(0).max(1),
-};
-const numbers = { activation: z.number(), token_prob: z.number().min(0).max(1), is_target_logit: z.boolean() };
-const rest = { ...numbers, run_idx: z.int(), reverse_ctx_idx: z.int() };
-const clerp = z.string().min(1);
-const graphSchema = z.strictObject({
-  metadata: metadataSchema,
-  qParams: z.strictObject({
-    pinnedIds: z.array(z.string()),
-    supernodes: z.array(z.array(z.string())),
-    linkType: z.literal("both"),
-    clickedId: z.string(),
-    sg_pos: z.string(),
-  }),
-  nodes: z.array(
-    z.discriminatedUnion("feature_type", [
-      z.strictObject({
-        ...node,
-        ...rest,
-        clerp,
-        feature_type: z.literal("cross layer transcoder"),
-        node_id: z.string().regex(/^\d+_\d+_\d+$/),
-      }),
-      z.strictObject({
-        ...node,
-        ...rest,
-        clerp,
-        feature_type: z.literal("embedding"),
-        node_id: z.string().regex(/^E_\d+_\d+$/),
-      }),
-      z.strictObject({
-        ...node,
-        ...rest,
-        clerp: z.string().regex(/\(p=\d\.\d+\)/),
-        feature_type: z.literal("logit"),
-        node_id: z.string().regex(/^\d+_\d+_\d+$/),
-      }),
-    ]),
-  ),
-  links: z.array(z.strictObject({ source: z.string(), target: z.string(), weight: z.number() })),
-});
-
-describe("attribution graph", () => {
-  it("law: fits the schema; ids, places and links are consistent; influence is cumulative", () => {
-    fc.assert(
-      fc.property(worlds(0.3, 12), ({ circuit, traces }) => {
-        for (const trace of traces) {
-          const graph = graphSchema.parse(JSON.parse(JSON.stringify(attributionGraph(circuit, trace))));
-          const ids = new Set(graph.nodes.map((n) => n.node_id));
-          expect(ids.size).toBe(graph.nodes.length);
-          const places = new Set(graph.nodes.map((n) => `${n.layer} ${n.feature} ${n.ctx_idx}`));
-          expect(places.size).toBe(graph.nodes.length);
-          const order = (id: string): number => (id.startsWith("E") ? -1 : Number.parseInt(id, 10));
-          for (const { source, target } of graph.links) {
-            expect(ids.has(source) && ids.has(target)).toBe(true);
-            expect(order(source)).toBeLessThan(order(target));
-          }
-          for (const { ctx_idx } of graph.nodes) expect(ctx_idx).toBeLessThan(graph.metadata.prompt_tokens.length);
-          const inner = graph.nodes.filter((n) => n.feature_type !== "logit");
-          expect(inner.every((n) => n.influence <= graph.metadata.node_threshold) || inner.length === 1).toBe(true);
-          for (const n of inner) {
-            if (n.feature_type === "embedding") continue;
-            const [layer, channel] = n.node_id.split("_").map(Number) as [number, number];
-            expect(n.feature).toBe(((layer + channel) * (layer + channel + 1)) / 2 + channel);
-            expect(n.clerp).toBe(`${Math.floor(layer / 8)}.${SITES[layer % 8]}:${channel}`);
-          }
-          const logits = graph.nodes.filter((n) => n.feature_type === "logit");
-          expect(logits.map((n) => n.layer)).toEqual(["17", "17"]);
-          expect(logits.reduce((sum, n) => sum + n.token_prob, 0)).toBeCloseTo(1, 6);
-        }
-      }),
-      { numRuns: 10 },
-    );
-  });
-
-  it("links are weights times activations, and times attention from value to write", () => {
-    const { circuit, traces } = world(4, { share: 0.4 });
-    const trace = traces[0]!;
-    const { links } = attributionGraph(circuit, trace);
-    const byEnds = new Map(links.map((l) => [`${l.source}>${l.target}`, l.weight]));
-    const id = (node: Circuit["nodes"][number], position: number): string =>
-      `${node.layer * 8 + SITES.indexOf(node.site)}_${node.channel}_${position}`;
-    const byId = new Map(circuit.nodes.map((n) => [n.id, n]));
-    const whole = unroll(circuit, trace, WHOLE);
-    let [within, across] = [0, 0];
-    for (const { source, target, weight } of circuit.edges) {
-      const [from, to] = [byId.get(source)!, byId.get(target)!];
-      for (const position of whole.positions) {
-        if (from.site !== "attn.v") {
-          const link = byEnds.get(`${id(from, position)}>${id(to, position)}`);
-          if (link !== undefined) within++;
-          if (link !== undefined) expect(link).toBeCloseTo(weight * trace.values.get(source)![position]!, 5);
-          continue;
-        }
-        for (let p = 0; p <= position; p++) {
-          const link = byEnds.get(`${id(from, p)}>${id(to, position)}`);
-          if (link === undefined) continue;
-          across++;
-          const attention = trace.attention.get(`${from.layer}.${from.head}`)![position]![p]!;
-          expect(link).toBeCloseTo(weight * attention * trace.values.get(source)![p]!, 5);
-        }
-      }
-    }
-    expect(Math.min(within, across)).toBeGreaterThan(10);
   });
 });

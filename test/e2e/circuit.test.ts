@@ -228,6 +228,19 @@ describe("a model that was trained elsewhere", { timeout: TIMEOUT }, () => {
       expect(planted[offset + channel], id).toBe(1);
     }
     expect((await circuit("show", "elsewhere/task")).stdout).toContain("10 nodes, 7 edges");
+
+    // On a prompt, with token ids for texts.
+    const drawn = ["export", MODEL, "--pairs", PAIRS, "--circuits", "elsewhere", "--format", "svg", "--out", "drawn"];
+    expect((await circuit(...drawn, "--pair", "0")).code).toBe(0);
+    const ids = JSON.parse(fs.readFileSync(PAIRS, "utf8")).tokens[6].slice(0, 2) as number[];
+    expect(fs.readFileSync(at("drawn/task.pair-0-a.svg"), "utf8")).toContain(
+      `prompt &lt;${ids[0]}&gt;&lt;${ids[1]}&gt;`,
+    );
+    expect((await circuit(...drawn, "--prompt", "1 2, 3")).code).toBe(0);
+    const wrong = await circuit(...drawn, "--prompt", "1 two");
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain('received "two"');
+    expect((await circuit("export", "elsewhere/task", "--pair", "0")).stderr).toContain("--pairs FILE.json");
   });
 
   const task = JSON.parse(fs.readFileSync(PAIRS, "utf8"));

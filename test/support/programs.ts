@@ -27,3 +27,9 @@ export function compile(folder: string, name: string, text: string): Uint8Array 
   call("pdflatex", [...options, path.join(folder, `${name}.tex`)]);
   return fs.readFileSync(path.join(folder, `${name}.pdf`));
 }
+
+/** By how many points lines of the document compiled last are wider than its text. */
+export function overfull(folder: string, name: string): number[] {
+  const log = fs.readFileSync(path.join(folder, `${name}.log`), "latin1");
+  return [...log.matchAll(/Overfull \\hbox \(([\d.]+)pt/g)].map((m) => Number(m[1]));
+}

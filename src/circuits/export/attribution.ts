@@ -14,6 +14,7 @@ import { type Gathering, headKey, type Trace, unroll, WHOLE } from "../trace.ts"
 
 interface GraphNode {
   readonly node_id: string;
+  /** Of an embedding its position, of an answer its token. */
   readonly feature: number;
   /** A number, or "E" of embeddings. */
   readonly layer: string;
@@ -70,7 +71,9 @@ export function attributionGraph(circuit: Circuit, trace: Trace): AttributionGra
   const cumulative = sources.flatMap((node, i) => {
     sum += node.influence;
     const share = Math.min(1, sum / total);
-    return node.influence > 0 && (i === 0 || share <= NODE_THRESHOLD) ? [{ ...node, influence: share }] : [];
+    if (node.influence === 0 || (i > 0 && share > NODE_THRESHOLD)) return [];
+    // Viewers hide what is above the threshold.
+    return [{ ...node, influence: Math.min(share, NODE_THRESHOLD) }];
   });
   const nodes = [
     ...cumulative.sort((a, b) => order(a) - order(b) || a.ctx_idx - b.ctx_idx || a.feature - b.feature),
@@ -143,7 +146,7 @@ function embeddings(trace: Trace): GraphNode[] {
   return trace.tokens.map(({ token, text }, position) => ({
     ...PLAIN,
     node_id: embeddingId(trace, position),
-    feature: token,
+    feature: position,
     layer: "E",
     ctx_idx: position,
     feature_type: "embedding",
@@ -182,12 +185,13 @@ function logitNode(layers: number, trace: Trace, answer: Trace["answers"][number
   return {
     ...PLAIN,
     node_id: `${layer}_${answer.token}_${position}`,
-    feature: cantor(layer, answer.token),
+    feature: answer.token,
     layer: String(layer),
     ctx_idx: position,
     feature_type: "logit",
     jsNodeId: `L_${answer.token}-${position}`,
-    clerp: `Output "${visibleToken(answer.text)}" (p=${answer.circuit.toFixed(3)})`,
+    // Viewers read the probability after the first "(p=".
+    clerp: `Output "${visibleToken(answer.text).replaceAll("(p=", "(p\u2009=")}" (p=${answer.circuit.toFixed(3)})`,
     activation: 0,
     token_prob: answer.circuit,
     is_target_logit: answer.right,

@@ -1,5 +1,6 @@
 /** The figure of a circuit in a layout and a palette: the drawing that every picture format writes. */
 import { inputError } from "../../util/errors.ts";
+import { unrolledLayout } from "../layout/unrolled.ts";
 import type { Circuit } from "../schema.ts";
 import type { Trace } from "../trace.ts";
 import { codeView } from "./code-view.ts";
@@ -39,4 +40,10 @@ export function drawFigure(
   }
   const view = whyNotDrawn(circuit) ? summaryView : layout === "force" ? forceView : structureView;
   return view(circuit, PALETTES[palette]);
+}
+
+/** How many nodes the unrolled view leaves out, and why; undefined where all are drawn, and of other figures. */
+export function whyAbsent(circuit: Circuit, { layout, trace }: FigureOptions): string | undefined {
+  if (trace === undefined || layout === "code" || whyNotDrawn(circuit)) return undefined;
+  return unrolledLayout(circuit, trace).absent;
 }

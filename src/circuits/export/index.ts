@@ -17,7 +17,7 @@ import { pngBytes } from "./png.ts";
 import { svgText } from "./svg.ts";
 import { tikzText } from "./tikz.ts";
 
-export { type FigureOptions, LAYOUTS, type Layout, PROMPT_HINT } from "./figure.ts";
+export { type FigureOptions, LAYOUTS, type Layout, PROMPT_HINT, whyAbsent } from "./figure.ts";
 export { PALETTE_NAMES, type PaletteName } from "./palette.ts";
 export { whyNotDrawn } from "./summary-view.ts";
 

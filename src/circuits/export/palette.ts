@@ -17,6 +17,9 @@ interface Colors {
   readonly side: string;
   readonly neuron: string;
   readonly attentionFill: string;
+  /** Of the most active nodes of a prompt. */
+  readonly neuronActive: string;
+  readonly attentionActive: string;
   readonly token: string;
   readonly answer: string;
   readonly paper: string;
@@ -41,6 +44,8 @@ export const COLORS: Colors = {
   side: "#5a5a5a",
   neuron: "#fdf3dc",
   attentionFill: "#e8eefc",
+  neuronActive: "#f7cf74",
+  attentionActive: "#b0c8f7",
   token: "#f1f1f1",
   answer: "#dff0e0",
   paper: "#ffffff",
@@ -68,6 +73,8 @@ export const PALETTES = {
       residual: "#a6a6a6",
       neuron: "#ffffff",
       attentionFill: "#ededed",
+      neuronActive: "#c4c4c4",
+      attentionActive: "#c4c4c4",
       token: "#ffffff",
       answer: "#d6d6d6",
       ink: "#000000",
@@ -94,6 +101,8 @@ export const PALETTES = {
       negative: "#0072b2",
       neuron: "#fbf0c4",
       attentionFill: "#dcedf8",
+      neuronActive: "#f0e070",
+      attentionActive: "#a5d4f0",
       answer: "#d3efe6",
     },
     sites: {

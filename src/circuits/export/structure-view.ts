@@ -4,10 +4,11 @@
  * no room are tooltips.
  */
 import type { Face } from "../layout/font.ts";
-import type { EdgeItem, LegendItem, NodeItem, TextItem, TextRole, TokenItem } from "../layout/scene.ts";
+import type { EdgeItem, NodeItem, TextItem, TextRole, TokenItem } from "../layout/scene.ts";
 import { structureLayout } from "../layout.ts";
 import type { Circuit } from "../schema.ts";
 import type { Drawing, Item, Mark, Stroke } from "./drawing.ts";
+import { channelMark, horizontal, legendMarks } from "./legend.ts";
 import { attentionStroke, type Palette, signColor, weightStroke } from "./palette.ts";
 
 type Ink = "ink" | "side" | "faint";
@@ -31,14 +32,6 @@ export function structureView(circuit: Circuit, palette: Palette): Drawing {
   const { colors } = palette;
   const heaviest = Math.max(1e-9, ...scene.edges.map((e) => Math.abs(e.weight ?? 0)));
   const [weights, others] = [true, false].map((w) => scene.texts.filter((t) => (t.role === "weight") === w));
-  const vertical = (x: number, top: number, bottom: number): Mark => ({
-    type: "line",
-    points: [
-      { x, y: top },
-      { x, y: bottom },
-    ],
-    stroke: { color: colors.residual, width: 1.2 },
-  });
   const boundary: Stroke = { color: colors.boundary, width: 1, dash: [5, 4] };
   return {
     width: scene.width,
@@ -54,7 +47,7 @@ export function structureView(circuit: Circuit, palette: Palette): Drawing {
         name: "residual",
         items: scene.channels.map(({ channel, x, top, bottom }) => ({
           title: `residual channel ${channel}`,
-          marks: [vertical(x, top, bottom)],
+          marks: [channelMark(x, top, bottom, palette)],
         })),
       },
       { name: "edges", items: scene.edges.map((edge) => edgeItem(edge, heaviest, palette)) },
@@ -62,19 +55,8 @@ export function structureView(circuit: Circuit, palette: Palette): Drawing {
       { name: "tokens", items: scene.tokens.map((token) => tokenItem(token, palette)) },
       { name: "labels", items: others!.map((text) => textItem(text, palette)) },
       { name: "weights", items: weights!.map((text) => textItem(text, palette)) },
-      { name: "legend", items: scene.legend.map((item) => ({ marks: [legendMark(item, palette, vertical)] })) },
+      { name: "legend", items: scene.legend.map((item) => ({ marks: legendMarks(item, palette) })) },
     ],
-  };
-}
-
-export function horizontal(left: number, right: number, y: number, stroke: Stroke): Mark {
-  return {
-    type: "line",
-    points: [
-      { x: left, y },
-      { x: right, y },
-    ],
-    stroke,
   };
 }
 
@@ -124,43 +106,4 @@ export function textItem(item: TextItem, palette: Palette): Item {
     marks.unshift({ type: "rect", box: item, fill: { color: palette.colors.paper, opacity: 0.85 } });
   }
   return { marks };
-}
-
-function legendMark(
-  { sample, x, y }: LegendItem,
-  palette: Palette,
-  vertical: (x: number, top: number, bottom: number) => Mark,
-): Mark {
-  const { colors } = palette;
-  const outline = { color: colors.ink, width: 1 };
-  const box = (halfWidth: number, halfHeight: number) => ({
-    x: x + 10 - halfWidth,
-    y: y - halfHeight,
-    width: 2 * halfWidth,
-    height: 2 * halfHeight,
-  });
-  switch (sample) {
-    case "positive":
-    case "negative":
-      return horizontal(x, x + 20, y, weightStroke(sample === "negative" ? -1 : 1, 2, palette));
-    case "residual":
-      return vertical(x + 10, y - 7, y + 7);
-    case "attention":
-      return horizontal(x, x + 20, y, attentionStroke(palette));
-    case "circle":
-      return { type: "circle", x: x + 10, y, radius: 6, fill: { color: colors.neuron }, stroke: outline };
-    case "tick":
-      return { type: "rect", box: box(5, 1.5), fill: { color: colors.ink } };
-    case "box":
-      return { type: "rect", box: box(9, 5), radius: 3, fill: { color: colors.attentionFill }, stroke: outline };
-    case "token":
-    case "answer":
-      return {
-        type: "rect",
-        box: box(9, 5),
-        radius: 2,
-        fill: { color: colors[sample] },
-        stroke: { color: colors.faint, width: 1 },
-      };
-  }
 }

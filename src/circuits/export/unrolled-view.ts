@@ -9,8 +9,9 @@ import { unrolledLayout } from "../layout/unrolled.ts";
 import type { Circuit } from "../schema.ts";
 import type { Trace } from "../trace.ts";
 import type { Drawing, Item, Mark, Stroke } from "./drawing.ts";
+import { channelMark, horizontal, IDLE, legendMarks } from "./legend.ts";
 import { attentionStroke, type Palette, weightStroke } from "./palette.ts";
-import { horizontal, textItem } from "./structure-view.ts";
+import { textItem } from "./structure-view.ts";
 
 export function unrolledView(circuit: Circuit, trace: Trace, palette: Palette): Drawing {
   const scene = unrolledLayout(circuit, trace);
@@ -41,9 +42,7 @@ export function unrolledView(circuit: Circuit, trace: Trace, palette: Palette): 
         name: "residual",
         items: scene.channels.map(({ channel, x, top, bottom }) => ({
           title: `residual channel ${channel}`,
-          marks: [
-            { type: "line", points: [at(x, top), at(x, bottom)], stroke: { color: colors.residual, width: 1.2 } },
-          ],
+          marks: [channelMark(x, top, bottom, palette)],
         })),
       },
       { name: "attention", items: scene.moves.map((move) => moveItem(move, inkOf(move))) },
@@ -69,7 +68,7 @@ export function unrolledView(circuit: Circuit, trace: Trace, palette: Palette): 
         items: scene.bars.map(({ title, share, of, ...box }) => ({
           title,
           marks: [
-            { type: "rect", box, fill: { color: colors.token } },
+            { type: "rect", box, fill: { color: colors.token }, stroke: { color: colors.boundary, width: 0.5 } },
             {
               type: "rect",
               box: { ...box, width: share * box.width },
@@ -79,16 +78,12 @@ export function unrolledView(circuit: Circuit, trace: Trace, palette: Palette): 
         })),
       },
       { name: "labels", items: scene.texts.map((text) => textItem(text, inkOf(text))) },
+      { name: "legend", items: scene.legend.map((item) => ({ marks: legendMarks(item, palette) })) },
     ],
   };
 }
 
-const IDLE = "#b0b0b0";
 const GREY = { positive: IDLE, negative: IDLE, ink: IDLE, side: IDLE, faint: IDLE, attention: IDLE };
-
-function at(x: number, y: number) {
-  return { x, y };
-}
 
 /** The more active, the fuller its colour. */
 function nodeItem(node: NodeItem & { readonly activity: number; readonly idle: boolean }, { colors }: Palette): Item {
@@ -97,7 +92,7 @@ function nodeItem(node: NodeItem & { readonly activity: number; readonly idle: b
   const stroke = { color: colors.ink, width: 1 };
   if (shape === "tick") return { id, title, marks: [{ type: "rect", box, fill: { color: colors.ink } }] };
   const fill = {
-    color: shape === "circle" ? colors.neuron : colors.attentionFill,
+    color: shape === "circle" ? colors.neuronActive : colors.attentionActive,
     opacity: node.idle ? 0 : node.activity,
   };
   const paper = { color: colors.paper };

@@ -4,10 +4,11 @@ import type { TokenColumn } from "./unrolled-columns.ts";
 
 const MARGIN = 20;
 /** Left of everything: names of rows. Right: names of sublayers. */
-const ROW_NAME_WIDTH = 76;
-const LAYER_NAME_WIDTH = 66;
-const COLUMN_GAP = 24;
-const FOLD_WIDTH = 28;
+const ROW_NAME_WIDTH = 62;
+const LAYER_NAME_WIDTH = 50;
+const COLUMN_GAP = 20;
+const FOLD_WIDTH = 26;
+const FOLD_GAP = 12;
 
 export interface Across {
   /** Of the canvas. */
@@ -30,7 +31,7 @@ export function placeAcross(columns: readonly TokenColumn[], answersWidth: numbe
   for (const { position, width } of columns) {
     if (position > next) {
       folds.push({ x, from: next, to: position - 1 });
-      x += FOLD_WIDTH + COLUMN_GAP;
+      x += FOLD_WIDTH + FOLD_GAP;
     }
     lefts.set(position, x);
     x += width + COLUMN_GAP;
@@ -42,7 +43,8 @@ export function placeAcross(columns: readonly TokenColumn[], answersWidth: numbe
   const to = Math.max(x - COLUMN_GAP, answers + answersWidth);
   const inner = ROW_NAME_WIDTH + (to - from) + LAYER_NAME_WIDTH;
   const width = Math.ceil(Math.max(inner, captionWidth) + 2 * MARGIN);
-  const shift = MARGIN + ROW_NAME_WIDTH - from;
+  // In the middle under wide captions.
+  const shift = MARGIN + ROW_NAME_WIDTH - from + (width - 2 * MARGIN - inner) / 2;
   const byPosition = new Map(columns.map((c) => [c.position, c]));
   const left = (position: number): number => lefts.get(position)! + shift;
   // A column under a wide token is in its middle.

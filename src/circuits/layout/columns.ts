@@ -9,7 +9,6 @@ import { placeInOrder } from "./place.ts";
 import { type NodeShape, nodeShape } from "./shapes.ts";
 
 const COLUMN_PAD = 8;
-const ITEM_PAD = 16;
 
 export interface Columns {
   readonly shapes: ReadonlyMap<string, NodeShape>;
@@ -25,11 +24,16 @@ export interface ColumnOptions {
   readonly shapeOf?: (node: CircuitNode) => NodeShape;
   /** Between the lines of few channels. */
   readonly apart?: number;
+  /** Between the nodes of a row. */
+  readonly pad?: number;
+  /** Inner nodes of a row do not share an x. Default: those of a sublayer. */
+  readonly rowOf?: (node: CircuitNode) => string;
 }
 
 export function placeColumns(circuit: Circuit, options: ColumnOptions = {}): Columns {
-  const { shapeOf = (node) => nodeShape(circuit, node), apart: widest = 72 } = options;
-  const { columns, rows, barycentre } = orderCircuit(circuit);
+  const { shapeOf = (node) => nodeShape(circuit, node), apart: widest = 72, pad = 16 } = options;
+  const slotWidth = ({ left, right }: NodeShape): number => left + right + pad;
+  const { columns, rows, barycentre } = orderCircuit(circuit, options.rowOf);
   const shapes = new Map(circuit.nodes.map((node) => [node.id, shapeOf(node)]));
   const rank = new Map(columns.map((c, i) => [c, i]));
 
@@ -83,17 +87,13 @@ export function placeColumns(circuit: Circuit, options: ColumnOptions = {}): Col
         const xs = touched.get(s.node.id) ?? [];
         const centre =
           xs.length === 0 ? gapStart[g]! + gapWidth[g]! / 2 : xs.reduce((sum, v) => sum + v, 0) / xs.length;
-        return { desired: centre - s.left - ITEM_PAD / 2, width: slotWidth(s) };
+        return { desired: centre - s.left - pad / 2, width: slotWidth(s) };
       });
       const edges = placeInOrder(wanted, gapStart[g]!, gapStart[g]! + gapWidth[g]!);
-      for (const [i, shape] of members.entries()) nodeX.set(shape.node.id, edges[i]! + ITEM_PAD / 2 + shape.left);
+      for (const [i, shape] of members.entries()) nodeX.set(shape.node.id, edges[i]! + pad / 2 + shape.left);
     }
   }
   return { shapes, lineX, nodeX, width: x };
-}
-
-function slotWidth(shape: NodeShape): number {
-  return shape.left + shape.right + ITEM_PAD;
 }
 
 /** x of the channel lines that each inner node reads and writes. */

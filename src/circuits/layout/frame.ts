@@ -29,10 +29,18 @@ export interface Captions {
 }
 
 const NOTE_SIZE = 9;
+/** Of the legend's sample of activations. */
+export const SHADES_WIDTH = 60;
 const MIN_WIDTH = 560;
 
 function line(text: string, role: TextRole, size: number): Line {
   return { text, role, size, width: textWidth(text, size), height: size + 4 };
+}
+
+/** Three decimals; of a loss below 0.01 its first two digits: 0.00031. */
+function formatLoss(loss: number): string {
+  if (loss >= 0.01 || loss === 0) return loss.toFixed(3);
+  return loss < 1e-4 ? loss.toExponential(1) : String(Number(loss.toPrecision(2)));
 }
 
 /** Task loss of the best split to report: test, else val, else train. */
@@ -51,8 +59,8 @@ export function captions(circuit: Circuit): Captions {
   const reached = reportedLoss(circuit.taskLoss);
   const full = reached && circuit.fullTaskLoss[reached.split as "test"];
   const parts = [plural(counts.nodes, "node"), plural(counts.edges, "edge")];
-  if (reached !== undefined) parts.push(`task loss ${reached.value.toFixed(3)} on ${reached.split}`);
-  if (full !== undefined && full !== null) parts.push(`full model ${full.toFixed(3)}`);
+  if (reached !== undefined) parts.push(`task loss ${formatLoss(reached.value)} on ${reached.split}`);
+  if (full !== undefined && full !== null) parts.push(`full model ${formatLoss(full)}`);
   parts.push(`target ${Number(circuit.target.toPrecision(3))}`);
   const shape = `${plural(model.layers, "layer")}, width ${model.width}, ${plural(model.heads, "head")} of ${model.headWidth}`;
   const top = [
@@ -102,16 +110,27 @@ export function legendItems(
     ["token", "token", circuit.embedding.length + circuit.unembedding.length > 0],
     ["answer", "answer", circuit.unembedding.some((e) => e.answer)],
   ];
+  return legendRow(entries, left, top, right);
+}
+
+/** Samples with their texts, of those that are present. */
+export function legendRow(
+  entries: readonly (readonly [LegendItem["sample"], string, boolean])[],
+  left: number,
+  top: number,
+  right: number,
+): { items: LegendItem[]; texts: TextItem[]; bottom: number } {
   const items: LegendItem[] = [];
   const texts: TextItem[] = [];
   let [x, y] = [left, top];
   const shown = entries.filter(([, , present]) => present);
   for (const [sample, text] of shown) {
     const width = textWidth(text, NOTE_SIZE);
-    if (x > left && x + 26 + width > right) [x, y] = [left, y + 18];
+    const sampleWidth = sample === "shades" ? SHADES_WIDTH : 20;
+    if (x > left && x + sampleWidth + 6 + width > right) [x, y] = [left, y + 18];
     items.push({ sample, x, y });
-    texts.push({ text, role: "note", size: NOTE_SIZE, x: x + 26, y: y - 6, width, height: 12 });
-    x += 26 + width + 18;
+    texts.push({ text, role: "note", size: NOTE_SIZE, x: x + sampleWidth + 6, y: y - 6, width, height: 12 });
+    x += sampleWidth + 6 + width + 18;
   }
   return { items, texts, bottom: y + (shown.length === 0 ? 0 : 14) };
 }

@@ -23,20 +23,21 @@ export function isResidual(node: CircuitNode): boolean {
   return node.site.endsWith("act_in") || node.site.endsWith("resid_delta");
 }
 
-function sublayerKey(node: CircuitNode): string {
+export function sublayerKey(node: CircuitNode): string {
   return `${node.layer}.${node.site.split(".")[0]}`;
 }
 
 const SWEEPS = 12;
 const SWAP_PASSES = 4;
 
-export function orderCircuit(circuit: Circuit): Order {
+/** @param rowOf of inner nodes; default: their sublayer */
+export function orderCircuit(circuit: Circuit, rowOf: (node: CircuitNode) => string = sublayerKey): Order {
   const byId = new Map(circuit.nodes.map((node) => [node.id, node]));
   let columns = [...new Set(circuit.nodes.filter(isResidual).map((n) => n.channel))].sort((a, b) => a - b);
   const grouped = new Map<string, CircuitNode[]>();
   for (const node of circuit.nodes) {
     if (isResidual(node)) continue;
-    const key = sublayerKey(node);
+    const key = rowOf(node);
     grouped.set(key, [...(grouped.get(key) ?? []), node]);
   }
   let rows: InnerRow[] = [...grouped].map(([key, items]) => ({ key, items }));

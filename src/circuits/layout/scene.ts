@@ -69,7 +69,10 @@ export interface ChannelLine {
 }
 
 export interface LegendItem extends Point {
-  readonly sample: "positive" | "negative" | "residual" | "attention" | "circle" | "tick" | "box" | "token" | "answer";
+  readonly sample:
+    | ("positive" | "negative" | "residual" | "attention" | "circle" | "tick" | "box" | "token" | "answer")
+    // Of unrolled views: what attention moves, shades from idle to most active, the greys of what is idle.
+    | ("moved" | "shades" | "idle");
 }
 
 export interface StructureLayout {

@@ -3,13 +3,15 @@ import { positionName, scaleMark, shortName, shownName } from "../graph.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
 import { drawable } from "./font.ts";
 import type { NodeItem, TextItem, TextRole } from "./scene.ts";
-import { oneLine, textWidth, truncate, visibleToken } from "./text.ts";
+import { oneLine, textWidth, truncate, visibleToken, wrap } from "./text.ts";
 
 const NODE_SIZE = 10;
 const SIDE_SIZE = 9;
 const LINE = 11;
-/** Longest text beside a node, in cells. */
-const SIDE_CELLS = 22;
+/** Longest line beside a node, in cells; a text has two. */
+const SIDE_CELLS = 14;
+/** Beside ticks, where there is one line. */
+const TICK_CELLS = 22;
 /** Circuits with more nodes leave driving tokens to tooltips. */
 const SIDE_READS_LIMIT = 40;
 
@@ -38,9 +40,15 @@ export interface NodeShape {
   readonly title: string;
 }
 
-/** @param name inside a circle or box, if it is not the node's own */
-export function nodeShape(circuit: Circuit, node: CircuitNode, name?: string): NodeShape {
-  return isTick(node) ? tick(circuit, node) : bubble(circuit, node, name ?? shownName(circuit, node));
+export interface ShapeOptions {
+  /** Inside a circle or box, if it is not the node's own name. */
+  readonly name?: string | undefined;
+  /** A line below the name. */
+  readonly value?: string | undefined;
+}
+
+export function nodeShape(circuit: Circuit, node: CircuitNode, { name, value }: ShapeOptions = {}): NodeShape {
+  return isTick(node) ? tick(circuit, node, value) : bubble(circuit, node, name ?? shownName(circuit, node), value);
 }
 
 function isTick(node: CircuitNode): boolean {
@@ -48,20 +56,30 @@ function isTick(node: CircuitNode): boolean {
 }
 
 /** A bar across the channel's line; the name stands where no edges run: above a read, below a write. */
-function tick(circuit: Circuit, node: CircuitNode): NodeShape {
+function tick(circuit: Circuit, node: CircuitNode, value: string | undefined): NodeShape {
   const flow = node.site.endsWith("act_in") ? "read" : "write";
   const name = (positionName(circuit, node) ?? shortName(circuit, node)) + scaleMark(node);
-  const dy = flow === "read" ? -LINE - 2 : 3;
+  const lines = value === undefined ? 1 : 2;
+  const dy = flow === "read" ? -lines * LINE - 2 : 3;
   const texts: RelativeText[] = [
     { text: name, role: "node", size: NODE_SIZE, dx: 4, dy, width: textWidth(name, NODE_SIZE) },
   ];
   if (node.label !== undefined && node.label !== "") {
-    const label = truncate(drawable(oneLine(node.label)), SIDE_CELLS);
+    const label = truncate(drawable(oneLine(node.label)), TICK_CELLS);
     const dx = 4 + texts[0]!.width + 4;
     texts.push({ text: label, role: "side", size: SIDE_SIZE, dx, dy, width: textWidth(label, SIDE_SIZE) });
   }
-  const last = texts[texts.length - 1]!;
-  const [up, down] = flow === "read" ? [LINE + 2, 2] : [2, LINE + 3];
+  if (value !== undefined) {
+    texts.push({
+      text: value,
+      role: "side",
+      size: SIDE_SIZE,
+      dx: 4,
+      dy: dy + LINE,
+      width: textWidth(value, SIDE_SIZE),
+    });
+  }
+  const [up, down] = flow === "read" ? [lines * LINE + 2, 2] : [2, lines * LINE + 3];
   return {
     node,
     shape: "tick",
@@ -69,7 +87,7 @@ function tick(circuit: Circuit, node: CircuitNode): NodeShape {
     halfWidth: 5,
     halfHeight: 1.5,
     left: 5,
-    right: last.dx + last.width,
+    right: Math.max(...texts.map((t) => t.dx + t.width)),
     up,
     down,
     texts,
@@ -77,15 +95,21 @@ function tick(circuit: Circuit, node: CircuitNode): NodeShape {
   };
 }
 
-/** A circle or a rounded box with the name inside, label and driving tokens to its right. */
-function bubble(circuit: Circuit, node: CircuitNode, name: string): NodeShape {
-  const width = textWidth(name, NODE_SIZE);
+/** A circle or a rounded box with name and value inside, label and driving tokens to its right. */
+function bubble(circuit: Circuit, node: CircuitNode, name: string, value: string | undefined): NodeShape {
+  const inside = [
+    { text: name, role: "node" as const, size: NODE_SIZE },
+    ...(value === undefined ? [] : [{ text: value, role: "side" as const, size: SIDE_SIZE }]),
+  ].map((line) => ({ ...line, width: textWidth(line.text, line.size) }));
+  const half = Math.max(...inside.map(({ width }) => width / 2));
   const circle = node.head === undefined;
-  const halfWidth = circle ? Math.max(11, width / 2 + 4) : width / 2 + 5;
-  const halfHeight = circle ? halfWidth : 9;
+  // Two lines have corners that the circle goes around.
+  const radius = inside.length === 1 ? half + 4 : Math.hypot(half, LINE - 2) + 1;
+  const halfWidth = circle ? Math.max(11, radius) : half + 5;
+  const halfHeight = circle ? halfWidth : 3.5 + (inside.length * LINE) / 2;
   const side = sideTexts(circuit, node);
   const texts: RelativeText[] = [
-    { text: name, role: "node", size: NODE_SIZE, dx: -width / 2, dy: -LINE / 2, width },
+    ...inside.map((line, i) => ({ ...line, dx: -line.width / 2, dy: (i - inside.length / 2) * LINE })),
     ...side.map(
       (text, i): RelativeText => ({
         text,
@@ -104,7 +128,7 @@ function bubble(circuit: Circuit, node: CircuitNode, name: string): NodeShape {
     halfWidth,
     halfHeight,
     left: halfWidth,
-    right: Math.max(halfWidth, ...texts.slice(1).map((t) => t.dx + t.width)),
+    right: Math.max(halfWidth, ...texts.map((t) => t.dx + t.width)),
     up: Math.max(halfHeight, sideHeight),
     down: Math.max(halfHeight, sideHeight),
     texts,
@@ -114,10 +138,19 @@ function bubble(circuit: Circuit, node: CircuitNode, name: string): NodeShape {
 
 function sideTexts(circuit: Circuit, node: CircuitNode): string[] {
   const lines: string[] = [];
-  if (node.label !== undefined && node.label !== "") lines.push(truncate(drawable(oneLine(node.label)), SIDE_CELLS));
+  const write = (text: string): void => {
+    const [first = "", second, more] = wrap(text, SIDE_CELLS);
+    if (second === undefined) lines.push(truncate(first, SIDE_CELLS));
+    else lines.push(truncate(first, SIDE_CELLS), truncate(more === undefined ? second : `${second} …`, SIDE_CELLS));
+  };
+  if (node.label !== undefined && node.label !== "") write(drawable(oneLine(node.label)));
   if (node.reads !== undefined && node.reads.length > 0 && circuit.nodes.length <= SIDE_READS_LIMIT) {
-    const tokens = node.reads.slice(0, 3).map((r) => drawable(visibleToken(r.tokenText)));
-    lines.push(truncate(`on ${tokens.join(" ")}`, SIDE_CELLS));
+    write(
+      `on ${node.reads
+        .slice(0, 3)
+        .map((r) => drawable(visibleToken(r.tokenText)))
+        .join(" ")}`,
+    );
   }
   return lines;
 }

@@ -3,8 +3,9 @@
  * attends, values to what it gathers, each with the attention that it gets. All that goes to one box shares one
  * horizontal track; tracks that do not meet share a height.
  */
+import type { Site } from "../../model/sites.ts";
 import type { CircuitNode } from "../schema.ts";
-import { activity, type Gathering, headKey, type Trace } from "../trace.ts";
+import { activity, type Gathering, headKey, type Trace, type Unrolled } from "../trace.ts";
 import type { NodeItem, Point, TextItem } from "./scene.ts";
 import { formatWeight, textWidth } from "./text.ts";
 import { gatherId, softmaxId } from "./unrolled-columns.ts";
@@ -49,7 +50,7 @@ export interface MoveItem {
 }
 
 /** The tracks of an unrolled circuit. */
-export function planTracks(nodes: readonly CircuitNode[], gatherings: readonly Gathering[], xOf: NodeX): Track[] {
+export function planTracks({ nodes, gatherings }: Unrolled, xOf: NodeX): Track[] {
   const values = gatherings.map((g) => ({
     kind: "value" as const,
     layer: g.value.layer,
@@ -64,9 +65,10 @@ export function planTracks(nodes: readonly CircuitNode[], gatherings: readonly G
   }
   const keys = [...byHead.values()].map((together) => {
     const { value, query } = together[0]!;
-    const own = nodes.filter((n) => n.site === "attn.k" && headKey(n) === headKey(value));
     const positions = [...new Set(together.flatMap((g) => g.sources.map((s) => s.position)))].sort((a, b) => a - b);
-    const sources = positions.flatMap((position) => own.map(({ id }) => ({ position, id })));
+    const sources = positions.flatMap((position) =>
+      ofHead(nodes.get(position)!, "attn.k", value).map(({ id }) => ({ position, id })),
+    );
     return { kind: "key" as const, layer: value.layer, query, target: softmaxId(value), sources };
   });
   const ends = new Map<string, number[]>();
@@ -82,6 +84,10 @@ export function planTracks(nodes: readonly CircuitNode[], gatherings: readonly G
       row[level] = right;
       return { ...track, level };
     });
+}
+
+function ofHead(nodes: readonly CircuitNode[], site: Site, value: CircuitNode): CircuitNode[] {
+  return nodes.filter((n) => n.site === site && headKey(n) === headKey(value));
 }
 
 const NUMBER_WIDTH = textWidth("x".repeat(NUMBER_CELLS), NUMBER_SIZE) + 4;
@@ -101,7 +107,7 @@ export interface MoveOptions {
 }
 
 export function drawTracks(
-  nodes: readonly CircuitNode[],
+  { nodes, gatherings }: Unrolled,
   trace: Trace,
   tracks: readonly Track[],
   { item, top, idle }: MoveOptions,
@@ -138,23 +144,18 @@ export function drawTracks(
       ],
     });
     moves.push({ ...track, points: [{ x: to.x, y }, above(to)] });
-    const softmax = kind === "value" ? item(query, softmaxId(headNode(nodes, target))) : undefined;
+    const value = gatherings.find((g) => gatherId(g) === target)?.value;
+    const softmax = value && item(query, softmaxId(value));
     if (softmax === undefined) continue;
     moves.push({ kind: "softmax", points: [below(softmax), above(to)], title: "attention", idle: false });
     if (joined.has(`${softmax.id}@${query}`)) continue;
     joined.add(`${softmax.id}@${query}`);
-    const head = headKey(headNode(nodes, target));
-    for (const q of nodes.filter((n) => n.site === "attn.q" && headKey(n) === head)) {
+    for (const q of ofHead(nodes.get(query)!, "attn.q", value!)) {
       const from = item(query, q.id)!;
       moves.push({ kind: "query", points: [below(from), above(softmax)], title: `${q.id}: query`, idle: false });
     }
   }
   return { moves, texts };
-}
-
-/** The value channel that a box gathers. */
-function headNode(nodes: readonly CircuitNode[], target: string): CircuitNode {
-  return nodes.find(({ id }) => gatherId({ value: { id } as CircuitNode }) === target)!;
 }
 
 function below({ x, y, halfHeight }: NodeItem): Point {

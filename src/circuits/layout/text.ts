@@ -40,6 +40,17 @@ export function truncate(text: string, cells: number): string {
   return `${result}…`;
 }
 
+/** The text in lines of at most `cells`, broken after any of its pieces (by default words). */
+export function wrap(text: string, cells: number, pieces: Iterable<string> = text.match(/\S+\s*/g) ?? []): string[] {
+  const lines = [""];
+  for (const piece of pieces) {
+    const line = lines[lines.length - 1]! + piece;
+    if (cellWidth(line.trimEnd()) <= cells) lines[lines.length - 1] = line;
+    else lines.push(piece);
+  }
+  return lines.map((line) => line.trimEnd());
+}
+
 /** `text` padded with spaces to `cells`; longer text is cut. */
 export function padCells(text: string, cells: number): string {
   const cut = truncate(text, Math.max(1, cells));

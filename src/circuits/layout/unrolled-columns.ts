@@ -3,18 +3,22 @@
  * right. A head that attends has two kinds of boxes of its own in its token's column: its softmax, where queries and keys
  * meet, and for each value channel what it gathers from the tokens.
  */
+import { nodeId } from "../../model/sites.ts";
 import type { Circuit, CircuitEdge, CircuitNode } from "../schema.ts";
 import { activity, type Gathering, headKey, type Trace, type Unrolled } from "../trace.ts";
 import { type Columns, placeColumns } from "./columns.ts";
 import { drawable } from "./font.ts";
-import { type NodeShape, nodeShape } from "./shapes.ts";
+import { sublayerKey } from "./order.ts";
+import { type NodeShape, nodeShape, type ShapeOptions } from "./shapes.ts";
 import { formatWeight, oneLine, textWidth, truncate, visibleToken } from "./text.ts";
 
 const TOKEN_SIZE = 11;
 const TOKEN_PAD = 6;
 const TOKEN_CELLS = 16;
 /** Between the residual channels of a token. */
-const APART = 40;
+const APART = 34;
+/** Between its nodes. */
+const PAD = 10;
 
 /** In the order of computation within a layer. */
 export const STAGES = ["read", "project", "softmax", "gather", "write", "mlpRead", "neuron", "mlpWrite"] as const;
@@ -36,7 +40,7 @@ export interface ColumnNode {
   readonly layer: number;
   readonly stage: Stage;
   readonly node: CircuitNode;
-  /** 0 where it carries what it would when ablated, 1 where it is farthest from that; of a softmax 1. */
+  /** 0 where it carries what it would when ablated, 1 where it is farthest from that; of a softmax 0. */
   readonly activity: number;
 }
 
@@ -62,9 +66,9 @@ export function softmaxId(node: CircuitNode): string {
 }
 
 /** What a value channel's attention brings to a token in all. */
-function gathered(trace: Trace, { value, query }: Gathering): number {
-  const weights = trace.attention.get(headKey(value))![query]!;
-  const values = trace.values.get(value.id)!;
+function gathered(trace: Trace, node: CircuitNode, query: number): number {
+  const weights = trace.attention.get(headKey(node))![query]!;
+  const values = trace.values.get(nodeId(node))!;
   let sum = 0;
   for (let p = 0; p <= query; p++) sum += weights[p]! * values[p]!;
   return sum;
@@ -73,35 +77,29 @@ function gathered(trace: Trace, { value, query }: Gathering): number {
 export function tokenColumn(circuit: Circuit, trace: Trace, unrolled: Unrolled, position: number): TokenColumn {
   const own = unrolled.nodes.get(position)!;
   const here = unrolled.gatherings.filter((g) => g.query === position);
-  const names = new Map<string, string>();
-  const withValue = (node: CircuitNode, value: number | undefined): CircuitNode => {
-    const { reads: _, label, ...rest } = node;
-    const texts = [...(value === undefined ? [] : [formatValue(value)]), ...(label ? [label] : [])];
-    return { ...rest, ...(texts.length === 0 ? {} : { label: texts.join(" ") }) };
-  };
-  const nodes = own.map((node): ColumnNode => {
+  const shown = new Map<string, ShapeOptions>();
+  const nodes = own.map(({ reads: _, ...node }): ColumnNode => {
     const { id, layer, site } = node;
-    const shown = withValue(node, trace.values.get(id)![position]!);
-    return { id, layer, stage: STAGE_OF[site], node: shown, activity: activity(trace, id, position) };
+    shown.set(id, { value: formatValue(trace.values.get(id)![position]!) });
+    return { id, layer, stage: STAGE_OF[site], node, activity: activity(trace, id, position) };
   });
   for (const g of here) {
     const { value, sources } = g;
-    const { label: _, ...plain } = value;
+    const { label: _, reads: __, ...plain } = value;
     const id = gatherId(g);
     const most = Math.max(0, ...sources.map((s) => activity(trace, value.id, s.position)));
-    names.set(id, `Σ V.${value.head}.${value.channel - value.head! * circuit.model.headWidth}`);
-    const node = withValue({ ...plain, id }, gathered(trace, g));
-    nodes.push({ id, layer: value.layer, stage: "gather", node, activity: most });
+    const name = `Σ V.${value.head}.${value.channel - value.head! * circuit.model.headWidth}`;
+    shown.set(id, { name, value: formatValue(gathered(trace, value, position)) });
+    nodes.push({ id, layer: value.layer, stage: "gather", node: { ...plain, id }, activity: most });
     const softmax = softmaxId(value);
     const patterned = circuit.nodes.some(
       (n) => n.site !== "attn.v" && n.head === value.head && n.layer === value.layer,
     );
-    if (!patterned || names.has(softmax)) continue;
-    names.set(softmax, `softmax ${value.head}`);
+    if (!patterned || shown.has(softmax)) continue;
     const elsewhere = attentionElsewhere(trace, unrolled, g);
-    const away = elsewhere < 0.005 ? {} : { label: `${formatWeight(elsewhere)} to …` };
-    const head = withValue({ ...plain, ...away, id: softmax }, undefined);
-    nodes.push({ id: softmax, layer: value.layer, stage: "softmax", node: head, activity: 1 });
+    const away = elsewhere < 0.005 ? {} : { value: `${formatWeight(elsewhere)} to …` };
+    shown.set(softmax, { name: `softmax ${value.head}`, ...away });
+    nodes.push({ id: softmax, layer: value.layer, stage: "softmax", node: { ...plain, id: softmax }, activity: 0 });
   }
   const known = new Set(nodes.map(({ id }) => id));
   const values = new Set(here.map(({ value }) => value.id));
@@ -112,8 +110,11 @@ export function tokenColumn(circuit: Circuit, trace: Trace, unrolled: Unrolled, 
     return source.site === "attn.v" && !values.has(source.id) ? [] : [{ ...edge, source: from }];
   });
   const part: Circuit = { ...circuit, nodes: nodes.map(({ node }) => node), edges, links: [] };
-  const shapeOf = (node: CircuitNode): NodeShape => nodeShape(part, node, names.get(node.id));
-  const columns = placeColumns(part, { shapeOf, apart: APART });
+  const shapeOf = (node: CircuitNode): NodeShape => nodeShape(part, node, shown.get(node.id));
+  // Values run down past the softmax, and nothing past what they are gathered in.
+  const gathers = new Set(here.map(gatherId));
+  const rowOf = (node: CircuitNode): string => `${sublayerKey(node)}${gathers.has(node.id) ? "+" : ""}`;
+  const columns = placeColumns(part, { shapeOf, apart: APART, pad: PAD, rowOf });
   const text = truncate(drawable(visibleToken(trace.tokens[position]!.text)), TOKEN_CELLS);
   const tokenWidth = textWidth(text, TOKEN_SIZE) + 2 * TOKEN_PAD;
   const read = own.filter(({ site }) => site.endsWith("act_in")).map((n) => n.channel);
@@ -139,7 +140,9 @@ function formatValue(value: number): string {
 export function nodeTitle(trace: Trace, { node, stage }: ColumnNode, position: number): string {
   const token = `at token ${position} ${visibleToken(trace.tokens[position]!.text)}`;
   if (stage === "softmax") return `softmax of head ${headKey(node)} ${token}`;
-  if (stage === "gather") return `${oneLine(node.id.slice(0, -1))} gathered by attention ${token}: ${node.label}`;
+  if (stage === "gather") {
+    return `${oneLine(node.id.slice(0, -1))} gathered by attention ${token}: ${Number(gathered(trace, node, position).toPrecision(4))}`;
+  }
   const value = Number(trace.values.get(node.id)![position]!.toPrecision(4));
   return `${node.id} ${token}: ${value}, ablated ${Number(trace.ablated.get(node.id)!.toPrecision(4))}`;
 }

@@ -7,16 +7,17 @@ import type { Circuit } from "../schema.ts";
 import { READABLE, type Trace, type Unrolled, type UnrollOptions, unroll } from "../trace.ts";
 import { type Across, placeAcross } from "./across.ts";
 import { answerBlock, type Bar } from "./answers.ts";
-import { drawable } from "./font.ts";
 import { captions, ROW_NAMES } from "./frame.ts";
 import { placeLabels } from "./labels.ts";
 import { bandHeight } from "./rows.ts";
-import type { Box, ChannelLine, EdgeItem, NodeItem, TextItem, TokenItem } from "./scene.ts";
+import type { Box, ChannelLine, EdgeItem, LegendItem, NodeItem, TextItem, TokenItem } from "./scene.ts";
 import { placeNode } from "./shapes.ts";
-import { drawTracks, levels, type MoveItem, planTracks, TRACK_STEP, type Track } from "./sideways.ts";
-import { oneLine, textWidth, truncate, visibleToken } from "./text.ts";
-import { nodeTitle, STAGES, type Stage, type TokenColumn, tokenColumn } from "./unrolled-columns.ts";
+import { drawTracks, type MoveItem, planTracks } from "./sideways.ts";
+import { textWidth, visibleToken } from "./text.ts";
+import { nodeTitle, type Stage, type TokenColumn, tokenColumn } from "./unrolled-columns.ts";
+import { absentNote, NOTE_SIZE, PROMPT_SIZE, promptLines, unrolledLegend, unrolledNotes } from "./unrolled-frame.ts";
 import { columnLines } from "./unrolled-lines.ts";
+import { planStages } from "./unrolled-rows.ts";
 
 interface Shaded {
   /** Carries about what it would if it were ablated. */
@@ -36,23 +37,25 @@ export interface UnrolledLayout {
   readonly boundaries: readonly { readonly y: number; readonly left: number; readonly right: number }[];
   readonly bars: readonly Bar[];
   readonly texts: readonly (TextItem & Shaded)[];
+  readonly legend: readonly LegendItem[];
   /** Weights without a label. */
   readonly omittedLabels: number;
+  /** How many nodes are not drawn, and why; undefined where all are. */
+  readonly absent: string | undefined;
 }
 
 /** Nodes nearer to their ablated value than this share of the farthest that they are on the prompt are drawn idle. */
 const IDLE = 0.1;
 
-/** All columns together; with more, fewer tokens are shown. */
-const WIDEST = 2200;
+/** Of the canvas: on a page of text 6.5 inches wide the weights are in letters of 4 points. Many nodes get more. */
+const PAGE = 1050;
+const SPREAD = 1600;
+const PAGE_NODES = 40;
 const MARGIN = 20;
-const PANEL_PAD = 8;
+const PANEL_PAD = 7;
 const TOKEN_HEIGHT = 18;
-const BOUNDARY_SPACE = 16;
-/** Above and below the tracks of attention. */
-const TRACK_SPACE = 14;
 /** Rows move apart until all weights have room for their numbers. */
-const STRETCHES = [1.4, 2, 3];
+const STRETCHES = [1, 1.4, 2, 3];
 
 const ROW_OF: Record<Stage, string> = {
   read: ROW_NAMES["attn.act_in"],
@@ -66,24 +69,36 @@ const ROW_OF: Record<Stage, string> = {
 };
 
 export function unrolledLayout(circuit: Circuit, trace: Trace): UnrolledLayout {
-  const attempt = (options: UnrollOptions) => {
-    const unrolled = { ...unroll(circuit, trace, options), options };
-    return { unrolled, columns: unrolled.positions.map((p) => tokenColumn(circuit, trace, unrolled, p)) };
-  };
-  const wide = (columns: readonly TokenColumn[]): boolean => columns.reduce((sum, c) => sum + c.width, 0) > WIDEST;
-  let { unrolled, columns } = attempt(READABLE[0]!);
-  for (const options of READABLE.slice(1)) if (wide(columns)) ({ unrolled, columns } = attempt(options));
-  let layout = arrange(circuit, trace, unrolled, columns, 1);
-  for (const stretch of STRETCHES) {
-    if (layout.omittedLabels > 0) layout = arrange(circuit, trace, unrolled, columns, stretch);
+  const room = circuit.nodes.length <= PAGE_NODES ? PAGE : SPREAD;
+  let layout: UnrolledLayout | undefined;
+  for (const [i, options] of READABLE.entries()) {
+    const shown = { options, unrolled: unroll(circuit, trace, options) };
+    const columns: TokenColumn[] = [];
+    let used = 0;
+    for (const position of shown.unrolled.positions) {
+      columns.push(tokenColumn(circuit, trace, shown.unrolled, position));
+      used += columns[columns.length - 1]!.width;
+      if (used > room && i + 1 < READABLE.length) break;
+    }
+    if (used > room && i + 1 < READABLE.length) continue;
+    for (const stretch of STRETCHES) {
+      layout = arrange(circuit, trace, shown, columns, stretch);
+      if (layout.width > room || layout.omittedLabels === 0) break;
+    }
+    if (layout!.width <= room) break;
   }
-  return layout;
+  return layout!;
+}
+
+interface Shown {
+  readonly options: UnrollOptions;
+  readonly unrolled: Unrolled;
 }
 
 function arrange(
   circuit: Circuit,
   trace: Trace,
-  unrolled: Unrolled & { readonly options: UnrollOptions },
+  { options, unrolled }: Shown,
   columns: readonly TokenColumn[],
   stretch: number,
 ): UnrolledLayout {
@@ -102,9 +117,11 @@ function arrange(
     texts.push({ ...line, x: MARGIN, y });
     y += line.height + 3;
   }
-  const prompt = drawable(oneLine(trace.tokens.map((t) => visibleToken(t.text)).join("")));
-  write(truncate(`prompt ${prompt}`, Math.floor((width - 2 * MARGIN) / textWidth("x", 10))), "subtitle", 10, MARGIN, y);
-  y += 38;
+  for (const line of promptLines(trace, width - 2 * MARGIN)) {
+    write(line, "subtitle", PROMPT_SIZE, MARGIN, y);
+    y += PROMPT_SIZE + 4;
+  }
+  y += 24;
   const tokenTop = y;
   const { tokens, texts: names } = tokenBoxes(trace, columns, across, y);
   texts.push(...names);
@@ -113,7 +130,7 @@ function arrange(
   // From top to bottom: the rows of all columns alike, with room between them for what runs there.
   y += TOKEN_HEIGHT + bandHeight(Math.max(...columns.map((c) => c.embedded.length)), stretch);
   const embedY = y;
-  const tracks = planTracks(circuit.nodes, unrolled.gatherings, across.nodeX);
+  const tracks = planTracks(unrolled, across.nodeX);
   const rows = planStages(circuit, columns, tracks, y + 4, stretch);
   for (const { stage, y } of rows.stages) write(ROW_OF[stage], "row", 9, MARGIN, y - 6);
   for (const { name, y } of rows.sublayers) write(name, "layer", 11, width - MARGIN - textWidth(name, 11), y + 4);
@@ -131,7 +148,7 @@ function arrange(
       const { position } = column;
       const at = rows.y(n.layer, n.stage);
       const { item, texts: own } = placeNode(column.columns.shapes.get(n.id)!, across.nodeX(position, n.id), at);
-      const idle = n.activity < IDLE;
+      const idle = n.stage !== "softmax" && n.activity < IDLE;
       items.set(`${n.id}@${position}`, item);
       nodes.push({
         ...item,
@@ -156,7 +173,7 @@ function arrange(
     });
   });
   const edges = lines.flatMap((l) => l.edges);
-  const moved = drawTracks(circuit.nodes, trace, tracks, { item, top: rows.trackTop, idle: IDLE });
+  const moved = drawTracks(unrolled, trace, tracks, { item, top: rows.trackTop, idle: IDLE });
   texts.push(...moved.texts);
 
   // Numbers on lines: first those of what is active.
@@ -172,14 +189,24 @@ function arrange(
     omittedLabels += labels.omitted;
   }
 
-  y += answers.height + 16;
-  for (const note of notes(circuit, across, unrolled.options, omittedLabels)) {
-    write(note, "note", 9, MARGIN, y);
-    y += 14;
+  y += answers.height + 22;
+  const drawn = new Set([...unrolled.nodes.values()].flat());
+  const legend = unrolledLegend([...drawn], MARGIN, y, width - MARGIN);
+  texts.push(...legend.texts);
+  y = legend.bottom;
+  const leftOut = {
+    ...options,
+    folded: trace.tokens.length - columns.length,
+    shown: columns.length,
+    nodes: circuit.nodes.length - drawn.size,
+  };
+  for (const note of unrolledNotes(circuit, leftOut, omittedLabels, width - 2 * MARGIN)) {
+    write(note, "note", NOTE_SIZE, MARGIN, y);
+    y += NOTE_SIZE + 5;
   }
   const line = { left: MARGIN, right: width - MARGIN };
   return {
-    width: Math.max(width, ...texts.map((t) => Math.ceil(t.x + t.width + MARGIN))),
+    width,
     height: Math.ceil(y + MARGIN),
     panels: columns.map(({ position, width }) => ({
       x: across.left(position) - PANEL_PAD,
@@ -195,7 +222,9 @@ function arrange(
     boundaries: [...rows.sublayers.map(({ y }) => ({ y, ...line })), { y: rows.bottom, ...line }],
     bars: placed.bars,
     texts,
+    legend: legend.items,
     omittedLabels,
+    absent: absentNote(circuit, leftOut),
   };
 }
 
@@ -240,83 +269,4 @@ function tokenBoxes(trace: Trace, columns: readonly TokenColumn[], across: Acros
     box(x + width / 2, width, "…", `×${hidden.length}`, -1, `tokens ${from} to ${to}: ${hidden.join("")}`);
   }
   return { tokens, texts };
-}
-
-interface StagePlan {
-  readonly stages: readonly { readonly stage: Stage; readonly y: number }[];
-  readonly sublayers: readonly { readonly name: string; readonly y: number }[];
-  readonly y: (layer: number, stage: Stage) => number;
-  readonly trackTop: (layer: number, kind: Track["kind"]) => number;
-  readonly bottom: number;
-}
-
-function planStages(
-  circuit: Circuit,
-  columns: readonly TokenColumn[],
-  tracks: readonly Track[],
-  top: number,
-  stretch: number,
-): StagePlan {
-  const stages: { stage: Stage; y: number }[] = [];
-  const sublayers: { name: string; y: number }[] = [];
-  const rowY = new Map<string, number>();
-  const trackY = new Map<string, number>();
-  let y = top;
-  for (let layer = 0; layer < circuit.model.layers; layer++) {
-    for (const stage of STAGES) {
-      const members = columns.map((c) => c.nodes.filter((n) => n.layer === layer && n.stage === stage));
-      const shapes = members.flatMap((m, i) => m.map((n) => columns[i]!.columns.shapes.get(n.id)!));
-      if (shapes.length === 0) continue;
-      const name = `${layer}.${stage === "neuron" || stage.startsWith("mlp") ? "mlp" : "attn"}`;
-      const kind = stage === "softmax" ? "key" : "value";
-      if (name !== sublayers[sublayers.length - 1]?.name) {
-        y += sublayers.length > 0 ? BOUNDARY_SPACE : 0;
-        sublayers.push({ name, y });
-        y += BOUNDARY_SPACE;
-      } else if (stage === "softmax" || stage === "gather") {
-        trackY.set(`${layer}.${kind}`, y + TRACK_SPACE + 4);
-        y += 2 * TRACK_SPACE + TRACK_STEP * Math.max(0, levels(tracks, layer, kind) - 1) + 4;
-      } else {
-        const incoming = columns.map(({ edges }, i) => {
-          const targets = new Set(members[i]!.map((n) => n.id));
-          return edges.filter((e) => targets.has(e.target)).length;
-        });
-        y += bandHeight(Math.max(...incoming), stretch);
-      }
-      y += Math.max(...shapes.map((s) => s.up));
-      rowY.set(`${layer}.${stage}`, y);
-      stages.push({ stage, y });
-      y += Math.max(...shapes.map((s) => s.down));
-    }
-  }
-  return {
-    stages,
-    sublayers,
-    y: (layer, stage) => rowY.get(`${layer}.${stage}`)!,
-    trackTop: (layer, kind) => trackY.get(`${layer}.${kind}`)!,
-    bottom: y + BOUNDARY_SPACE,
-  };
-}
-
-function notes(circuit: Circuit, { folds }: Across, { share, most }: UnrollOptions, omitted: number): string[] {
-  const { ablation, links } = circuit;
-  const attends = circuit.nodes.some((n) => n.site === "attn.v");
-  return [
-    "Numbers beside nodes: what they carry on this prompt. Numbers on lines: weights.",
-    ...(attends
-      ? [
-          "Sideways: values from the tokens that they are of, with the attention that these get; Σ is their sum over all tokens.",
-        ]
-      : []),
-    ...(attends && !links.some((l) => l.kind === "value")
-      ? ["No query or key is in the circuit: attention is the ablated one."]
-      : []),
-    `Grey: carries about what it does when it is ablated (${ablation.kind}). Probabilities are among the answers.`,
-    ...(folds.length > 0
-      ? [
-          `Folded (…): tokens that bring less than ${share * 100}% of what the strongest brings; at most ${most} are shown.`,
-        ]
-      : []),
-    ...(omitted > 0 ? [`${omitted} weights are not labelled: see their tooltips.`] : []),
-  ];
 }

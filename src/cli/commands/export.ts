@@ -11,14 +11,17 @@ import {
   PALETTE_NAMES,
   type PaletteName,
   PROMPT_HINT,
+  whyAbsent,
   whyNotDrawn,
 } from "../../circuits/export/index.ts";
 import { inputError } from "../../util/errors.ts";
 import { ensureWritableDir, writeFileAtomic } from "../../util/files.ts";
 import { writeAttribution } from "../attribution-files.ts";
-import { openCircuits } from "../circuit-files.ts";
+import { openCircuits, type StoredCircuit } from "../circuit-files.ts";
 import { type PromptFlags, tracesOf } from "../circuit-prompts.ts";
+import { circuitsOf } from "../circuit-source.ts";
 import { engineOptions } from "../engine.ts";
+import { pairsSource } from "../extract-source.ts";
 import { interruptible } from "../interrupt.ts";
 import { jsonOption, oneOf, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
@@ -61,6 +64,13 @@ export function register(command: Command, out: Output): void {
       "the circuit unrolled on both prompts of a test pair, from 0 on: files <task>.pair-<n>-a and -b",
       wholeNumber("--pair"),
     )
+    .addOption(
+      new Option(
+        "--pairs <file>",
+        "the pairs of token ids that the circuit was extracted for: <run> is then the folder of a model trained elsewhere",
+      ).conflicts("task"),
+    )
+    .option("--circuits <dir>", "with --pairs: folder of the circuits (default: <run>/circuits)")
     .option("--out <dir>", "folder for the files (default: beside circuit.json)");
   engineOptions(command);
   jsonOption(command);
@@ -75,6 +85,7 @@ export function register(command: Command, out: Output): void {
         ["circuit export runs/quotes --layout force", "a free-form overview"],
         ["circuit export runs/quotes --pair 0 --format pdf", "from token to answer, on both prompts of a pair"],
         ["circuit export runs/quotes --pair 0 --layout code", "where heads look, over the prompt as code"],
+        ["circuit export model --pairs pairs.json --pair 0", "of a model trained elsewhere: tokens as their ids"],
         ["circuit export runs/quotes --prompt 'print(\"hi' --format all", "on a prompt of one's own"],
       ]),
     ].join("\n"),
@@ -87,7 +98,7 @@ export function register(command: Command, out: Output): void {
 async function exportAll(run: string, flags: ExportFlags, out: Output, signal: AbortSignal): Promise<void> {
   const onPrompt = flags.prompt !== undefined || flags.pair !== undefined;
   const formats = chosenFormats(flags, onPrompt);
-  const circuits = openCircuits(run, flags.task);
+  const circuits = storedCircuits(run, flags);
   const files = new Set<string>();
   for (const stored of circuits) {
     const { task, dir, circuit } = stored;
@@ -97,14 +108,14 @@ async function exportAll(run: string, flags: ExportFlags, out: Output, signal: A
     if (reason !== undefined && formats.some((f) => f.figure)) out.notice(`${task}: ${reason}.`);
     const traces = onPrompt ? await tracesOf(run, stored, flags, out, signal) : [undefined];
     for (const trace of traces) {
+      const options = { ...flags, ...(trace ? { trace } : {}) };
+      const absent = formats.some((f) => f.figure) ? whyAbsent(circuit, options) : undefined;
+      if (absent !== undefined) out.notice(`${task} on ${trace!.name}: ${absent}`);
       const stem = [task, ...(flags.layout === "layers" ? [] : [flags.layout]), ...(trace ? [trace.name] : [])].join(
         ".",
       );
       for (const { name } of formats) {
-        for (const { suffix, content } of await exportCircuit(circuit, name, {
-          ...flags,
-          ...(trace ? { trace } : {}),
-        })) {
+        for (const { suffix, content } of await exportCircuit(circuit, name, options)) {
           for (const file of written(folder, `${stem}${suffix}`, name, content)) {
             files.add(file);
             out.line(`written ${file}`);
@@ -115,6 +126,19 @@ async function exportAll(run: string, flags: ExportFlags, out: Output, signal: A
     }
   }
   out.done({ files: [...files] });
+}
+
+function storedCircuits(run: string, { task, pairs, circuits }: ExportFlags): StoredCircuit[] {
+  if (pairs !== undefined) {
+    const found = circuitsOf(run, pairsSource(run, pairs), circuits);
+    return found.map(({ task, folder, circuit }) => ({ task: task.name, dir: folder, circuit }));
+  }
+  if (circuits === undefined) return openCircuits(run, task);
+  throw inputError(
+    "export-circuits",
+    "--circuits goes with --pairs",
+    "Give the folder of a circuit instead of the run.",
+  );
 }
 
 /** Writes one file of a format, and says which it wrote. */
