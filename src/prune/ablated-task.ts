@@ -12,7 +12,7 @@ import {
   type RemovedEdges,
   supports,
 } from "./evaluator.ts";
-import { MaskedModel, type MaskGradient } from "./masked-model.ts";
+import { MaskedModel, type MaskGradient, type ValuedGradient } from "./masked-model.ts";
 
 export class AblatedTask implements MaskGradient {
   readonly nodes: number;
@@ -31,18 +31,20 @@ export class AblatedTask implements MaskGradient {
   }
 
   /** `valueWeight`: of how far kept nodes are from what they carry in the full model, added to the task loss. */
-  gradient(batch: PairBatch, mask: Float32Array, valueWeight = 0): { loss: number; gradient: Float32Array } {
+  gradient(batch: PairBatch, mask: Float32Array, valueWeight = 0): ValuedGradient {
     if (this.masked.length === 1) return this.masked[0]!.gradient(batch, mask, valueWeight);
     const sum = new Float32Array(this.nodes);
     let loss = 0;
+    let values = 0;
     for (const [draw, part] of dealt(batch, this.masked.length).entries()) {
       if (part.rows === 0) continue;
       const share = part.rows / batch.rows;
       const of = this.masked[draw]!.gradient(part, mask, valueWeight);
       loss += share * of.loss;
+      values += share * of.values;
       for (let n = 0; n < sum.length; n++) sum[n]! += share * of.gradient[n]!;
     }
-    return { loss, gradient: sum };
+    return { loss, gradient: sum, values };
   }
 
   /** Scores kept nodes on a batch. */

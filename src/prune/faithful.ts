@@ -14,7 +14,7 @@ import { type Evaluator, lossOfMargins, type RemovedEdges, type Score, supports 
 import { nodeErrors } from "./fidelity.ts";
 import { fullValues } from "./full-values.ts";
 import { indices } from "./kept.ts";
-import type { MaskGradient } from "./masked-model.ts";
+import type { LossGradient, MaskGradient } from "./masked-model.ts";
 import { firstPairs } from "./pair-scores.ts";
 import { type Part, Pruned } from "./pruned.ts";
 
@@ -85,27 +85,25 @@ export class FaithfulTask implements MaskGradient {
   }
 
   /** Mean of the conditions' losses, and what the model can spare of the circuit. */
-  gradient(batch: PairBatch, mask: Float32Array): { loss: number; gradient: Float32Array } {
-    const sum = { loss: 0, gradient: new Float32Array(this.nodes) };
+  gradient(batch: PairBatch, mask: Float32Array): LossGradient {
+    const sum = { loss: 0, gradient: new Float32Array(this.nodes), worst: 0 };
     const sufficient = 2 + this.smooth.length + this.relaxed.length;
-    const add = (
-      of: { loss: number; gradient: Float32Array },
-      factor: number,
-      passes?: (n: number) => boolean,
-    ): void => {
+    const add = (of: LossGradient, allowed: number, passes?: (n: number) => boolean): void => {
+      const factor = 1 / allowed / sufficient;
+      sum.worst = Math.max(sum.worst, of.worst! / allowed);
       sum.loss += factor * of.loss;
       for (let n = 0; n < this.nodes; n++) if (!passes || passes(n)) sum.gradient[n]! += factor * of.gradient[n]!;
     };
     // The values count like another condition: met at the target.
-    add(this.own.gradient(batch, mask, this.target / UNEXPLAINED), 1 / sufficient);
-    for (const other of this.smooth) add(other.gradient(batch, mask), 1 / ALLOWED / sufficient);
+    add(this.own.gradient(batch, mask, this.target / UNEXPLAINED), 1);
+    for (const other of this.smooth) add(other.gradient(batch, mask), ALLOWED);
     for (const on of this.relaxed) {
       add(
         this.own.gradient(
           batch,
           mask.map((m, n) => (on[n] ? 1 : m)),
         ),
-        1 / sufficient,
+        1,
         (n) => !on[n],
       );
     }
@@ -118,6 +116,7 @@ export class FaithfulTask implements MaskGradient {
       // The mask's opposite was given: its gradient has the opposite sign, and a loss is wanted high.
       const weight = (SPARED * this.target) / needed;
       sum.loss += weight * (needed - without.loss);
+      sum.worst = Math.max(sum.worst, this.spared(without.loss));
       for (let n = 0; n < this.nodes; n++) sum.gradient[n]! += weight * without.gradient[n]!;
     }
     return sum;
@@ -133,7 +132,7 @@ export class FaithfulTask implements MaskGradient {
         (other) => (kept: Uint8Array, removed?: RemovedEdges) => scaled(other.score(kept, removed), 1 / ALLOWED),
       ),
       ...this.fidelity(few),
-      (kept) => this.spared(passes.score(kept.map((k) => 1 - k))),
+      (kept) => evenly(this.spared(passes.score(kept.map((k) => 1 - k)).loss), few.rows),
       ...this.relaxed.map((on) => (kept: Uint8Array) => passes.score(kept.map((k, n) => (k || on[n] ? 1 : 0)))),
     ];
     return {
@@ -176,24 +175,23 @@ export class FaithfulTask implements MaskGradient {
         }));
         const errors = nodeErrors(traces);
         const unexplained = errors.reduce((sum, e) => sum + e.unexplained, 0) / Math.max(1, errors.length);
-        return this.evenly((this.target * unexplained) / UNEXPLAINED, batch.rows);
+        return evenly((this.target * unexplained) / UNEXPLAINED, batch.rows);
       },
     ];
   }
 
-  /** A score in which every prompt has the same loss. */
-  private evenly(loss: number, rows: number): Score {
-    return { loss, margins: new Float64Array(rows).fill(marginOf(loss)) };
-  }
-
   /** The target where the model's loss without the circuit is just what it must be, more where it is lower. */
-  private spared({ loss, margins }: Score): Score {
-    const equal = (this.target * NEEDED * Math.LN2) / Math.max(loss, 1e-6);
-    return this.evenly(equal, margins.length);
+  private spared(loss: number): number {
+    return (this.target * NEEDED * Math.LN2) / Math.max(loss, 1e-6);
   }
 }
 
 type Condition = (kept: Uint8Array, removed?: RemovedEdges) => Score;
+
+/** A score in which every prompt has the same loss. */
+function evenly(loss: number, rows: number): Score {
+  return { loss, margins: new Float64Array(rows).fill(marginOf(loss)) };
+}
 
 /** A score whose losses, prompt by prompt, are `factor` times as large. */
 function scaled({ margins }: Score, factor: number): Score {

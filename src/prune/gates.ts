@@ -15,8 +15,10 @@ import { Tau, type TauConfig } from "./tau.ts";
 export interface GateConfig extends TauConfig {
   /** Task loss at which the price of an edge stays, as a share of the target. */
   readonly aim: number;
-  /** What an average gate costs at first, in nats; the relative change of an edge's price at a step, and its highest. */
+  /** What an average gate costs at first, in nats, and at least where the loss is slow to follow: of several conditions. */
   readonly gatePrice: number;
+  readonly gatePriceLeast: number;
+  /** The relative change of an edge's price at a step, and its highest. */
   readonly priceStep: number;
   readonly priceMost: number;
   /** Price of a node in edges. */
@@ -39,6 +41,7 @@ export const GATES: GateConfig = {
   warmupFrac: 0.05,
   aim: 0.5,
   gatePrice: 3.5e-3,
+  gatePriceLeast: 3.5e-4,
   priceStep: 0.03,
   priceMost: 1,
   node: 0.5,
@@ -67,6 +70,7 @@ export class Gates {
   private readonly mask: Float32Array;
   private readonly slope: Float32Array;
   private price: number;
+  private readonly priceLeast: number;
   private meanLoss: number | undefined;
 
   /** `order`: all nodes, most important first. */
@@ -81,7 +85,9 @@ export class Gates {
     this.config = config;
     this.aim = config.aim * target;
     // Where nodes have hundreds of edges, a price of an edge that suits a sparse model would close all gates at once.
-    this.price = config.gatePrice / (config.node + edges.sources.length / model.nodes);
+    const average = config.node + edges.sources.length / model.nodes;
+    this.price = config.gatePrice / average;
+    this.priceLeast = config.gatePriceLeast / average;
     this.rng = Rng.of(seed, "gates");
     const tau = new Float32Array(model.nodes);
     for (const [i, n] of order.entries()) tau[n] = 0.1 + 1 - i / order.length;
@@ -98,10 +104,10 @@ export class Gates {
     return Uint8Array.from(this.tau.values, (t) => (t > 0 ? 1 : 0));
   }
 
-  /** One step on a batch of pairs; the task loss with the gates as they were drawn. */
+  /** One step on a batch of pairs; the loss with the gates as they were drawn. */
   step(batch: PairBatch): number {
     this.draw();
-    const { loss, gradient } = this.model.gradient(batch, this.mask);
+    const { loss, gradient, worst } = this.model.gradient(batch, this.mask);
     const cost = this.costGradient();
     const { odds, temperature, stretch } = this.config;
     // A gate is open at all with probability sigmoid(log odds + threshold).
@@ -111,15 +117,17 @@ export class Gates {
       gradient[n] = gradient[n]! * this.slope[n]! + this.price * cost[n]! * p * (1 - p) * odds;
     }
     this.tau.step(gradient);
-    this.follow(loss);
+    // Where conditions are averaged, all of them are to be met.
+    if (worst === undefined) this.follow(loss, 0);
+    else this.follow(worst, this.priceLeast);
     return loss;
   }
 
-  private follow(loss: number): void {
+  private follow(loss: number, least: number): void {
     const { priceStep, priceMost } = this.config;
     this.meanLoss = this.meanLoss === undefined ? loss : (1 - RECENT) * this.meanLoss + RECENT * loss;
     if (this.meanLoss < this.aim) this.price = Math.min(priceMost, this.price * (1 + priceStep));
-    else this.price /= 1 + 2 * priceStep;
+    else this.price = Math.max(least, this.price / (1 + 2 * priceStep));
   }
 
   /** Draws every gate, and its slope with respect to tau. */

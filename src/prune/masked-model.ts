@@ -21,7 +21,19 @@ export interface MaskGradient {
   readonly nodes: number;
   readonly specs: readonly SiteSpec[];
   /** Task loss and d(task loss)/d(mask), flat. Mask entries may be anything between 0 and 1. */
-  gradient(batch: PairBatch, mask: Float32Array): { loss: number; gradient: Float32Array };
+  gradient(batch: PairBatch, mask: Float32Array): LossGradient;
+}
+
+export interface LossGradient {
+  readonly loss: number;
+  readonly gradient: Float32Array;
+  /** The largest of several losses that are averaged, each as it is compared with the target. */
+  readonly worst?: number | undefined;
+}
+
+export interface ValuedGradient extends LossGradient {
+  /** What the values' distance from the full model's adds to the loss. */
+  readonly values: number;
 }
 
 export class MaskedModel implements MaskGradient {
@@ -61,11 +73,12 @@ export class MaskedModel implements MaskGradient {
    * Task loss and d(task loss)/d(mask), flat. Mask entries may be anything between 0 and 1. `valueWeight`: of the value
    * loss (value-loss.ts) that is added.
    */
-  gradient(batch: PairBatch, mask: Float32Array, valueWeight = 0): { loss: number; gradient: Float32Array } {
+  gradient(batch: PairBatch, mask: Float32Array, valueWeight = 0): ValuedGradient {
     const { engine } = this.model;
     const params: DenseParam[] = [...this.masks.values()].map((m) => m.mask);
     const gradient = new Float32Array(this.nodes);
     let loss = 0;
+    let values = 0;
     for (const chunk of chunks(batch)) {
       const full = valueWeight > 0 ? this.fullValues(chunk) : undefined;
       this.setMask(mask);
@@ -75,12 +88,13 @@ export class MaskedModel implements MaskGradient {
       const places = new Map<SiteName, Activation>();
       const hooks = { masks: this.masks, unmasked: (name: SiteName, x: Activation) => places.set(name, x) };
       const logits = logitsAt(tape, this.model, chunk.tokens, shape, answerIndex(chunk), hooks);
-      let { mean } = pairLoss(tape, logits, chunk.right, chunk.wrong);
+      const { mean } = pairLoss(tape, logits, chunk.right, chunk.wrong);
       const share = chunk.rows / batch.rows;
       if (full) {
-        const values = new Map([...places].map(([name, x]) => [name, engine.read(x)]));
-        const { loss: apart, ofMask, ofValues } = valueLoss(this.specs, chunk, mask, { values, full }, valueWeight);
-        mean += apart;
+        const read = new Map([...places].map(([name, x]) => [name, engine.read(x)]));
+        const apart = { values: read, full };
+        const { loss: of, ofMask, ofValues } = valueLoss(this.specs, chunk, mask, apart, valueWeight);
+        values += share * of;
         for (let n = 0; n < ofMask.length; n++) gradient[n]! += share * ofMask[n]!;
         for (const [name, x] of places) engine.write(tape.gradTarget(x).dx, ofValues.get(name)!);
       }
@@ -92,7 +106,7 @@ export class MaskedModel implements MaskGradient {
         for (let c = 0; c < part.length; c++) gradient[offset + c]! += share * part[c]!;
       }
     }
-    return { loss, gradient };
+    return { loss: loss + values, gradient, values };
   }
 
   /** Values of all nodes with none ablated. */

@@ -15,11 +15,11 @@ export function heldOpen(model: MaskGradient, stays: Uint8Array): MaskGradient {
     nodes: model.nodes,
     specs: model.specs,
     gradient: (batch, mask) => {
-      const { loss, gradient } = model.gradient(
+      const { gradient, ...losses } = model.gradient(
         batch,
         mask.map((m, n) => (stays[n] ? 1 : m)),
       );
-      return { loss, gradient: gradient.map((g, n) => (stays[n] ? 0 : g)) };
+      return { ...losses, gradient: gradient.map((g, n) => (stays[n] ? 0 : g)) };
     },
   };
 }
