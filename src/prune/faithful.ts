@@ -14,7 +14,7 @@ import { type Evaluator, lossOfMargins, type RemovedEdges, type Score, supports 
 import { nodeErrors } from "./fidelity.ts";
 import { fullValues } from "./full-values.ts";
 import { indices } from "./kept.ts";
-import type { LossGradient, MaskGradient } from "./masked-model.ts";
+import type { LossGradient, MaskGradient, ValuedGradient } from "./masked-model.ts";
 import { firstPairs } from "./pair-scores.ts";
 import { type Part, Pruned } from "./pruned.ts";
 
@@ -88,9 +88,9 @@ export class FaithfulTask implements MaskGradient {
   gradient(batch: PairBatch, mask: Float32Array): LossGradient {
     const sum = { loss: 0, gradient: new Float32Array(this.nodes), worst: 0 };
     const sufficient = 2 + this.smooth.length + this.relaxed.length;
-    const add = (of: LossGradient, allowed: number, passes?: (n: number) => boolean): void => {
+    const add = (of: ValuedGradient, allowed: number, passes?: (n: number) => boolean): void => {
       const factor = 1 / allowed / sufficient;
-      sum.worst = Math.max(sum.worst, of.worst! / allowed);
+      sum.worst = Math.max(sum.worst, (of.loss - of.values) / allowed, of.values);
       sum.loss += factor * of.loss;
       for (let n = 0; n < this.nodes; n++) if (!passes || passes(n)) sum.gradient[n]! += factor * of.gradient[n]!;
     };
