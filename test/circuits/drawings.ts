@@ -1,11 +1,11 @@
 /** What every figure keeps to, checked on its marks. */
 import { expect } from "vitest";
-import type { Drawing, Mark, TextMark } from "../../src/circuits/export/drawing.ts";
-import { pdfText } from "../../src/circuits/export/pdf.ts";
-import { pngBytes } from "../../src/circuits/export/png.ts";
-import { tikzText } from "../../src/circuits/export/tikz.ts";
-import { ADVANCE, UNITS_PER_EM } from "../../src/circuits/layout/font.ts";
 import { type Box, overlaps } from "../../src/circuits/layout/scene.ts";
+import type { Drawing, Mark, TextMark } from "../../src/drawing/drawing.ts";
+import { ADVANCE, UNITS_PER_EM } from "../../src/drawing/font.ts";
+import { pdfText } from "../../src/drawing/pdf.ts";
+import { pngBytes } from "../../src/drawing/png.ts";
+import { tikzText } from "../../src/drawing/tikz.ts";
 import { decodePng, likeness, renderPdf } from "../support/pixels.ts";
 import { compile } from "../support/programs.ts";
 

@@ -3,16 +3,9 @@
  * formats add colours and syntax but move nothing, so a figure's geometry can be checked here.
  */
 
-export interface Point {
-  readonly x: number;
-  readonly y: number;
-}
+import type { Box, Point } from "../../drawing/drawing.ts";
 
-/** Top left corner and size. */
-export interface Box extends Point {
-  readonly width: number;
-  readonly height: number;
-}
+export type { Box, Point };
 
 export type TextRole = "title" | "subtitle" | "note" | "node" | "side" | "token" | "weight" | "layer" | "row" | "code";
 

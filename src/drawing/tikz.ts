@@ -3,9 +3,10 @@
  * picture can be copied into a paper with the definitions above it. Text is Computer Modern Typewriter at the width of the
  * other formats' font.
  */
-import { ADVANCE, UNITS_PER_EM } from "../layout/font.ts";
-import { oneLine } from "../layout/text.ts";
+
+import { oneLine } from "../util/text.ts";
 import { type Drawing, type Fill, type Mark, num, type Stroke } from "./drawing.ts";
+import { ADVANCE, UNITS_PER_EM } from "./font.ts";
 import { escapeLatex } from "./latex-text.ts";
 
 /** Big points in a pixel, as in the PDF. */

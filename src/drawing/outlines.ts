@@ -1,6 +1,7 @@
 /** The glyphs that a drawing's texts need, each once, and where they stand in a text. */
-import { ADVANCE, type Face, type OutlineCommand, outline, UNITS_PER_EM } from "../layout/font.ts";
+
 import type { Drawing, TextMark } from "./drawing.ts";
+import { ADVANCE, type Face, type OutlineCommand, outline, UNITS_PER_EM } from "./font.ts";
 
 export interface Glyph {
   /** The same for the same character in every figure: `b41` is a bold A. */

@@ -2,9 +2,9 @@
  * A drawing as a PDF page of its size: vectors, text as outlines (each glyph one form), nothing compressed or dated, so that
  * the bytes are the same on every machine. Operators and objects are those of PDF 1.4 (ISO 32000-1, 8 and 11.3.7).
  */
-import type { OutlineCommand } from "../layout/font.ts";
-import type { Box } from "../layout/scene.ts";
-import { type Drawing, type Fill, type Mark, num, type Stroke } from "./drawing.ts";
+
+import { type Box, type Drawing, type Fill, type Mark, num, type Stroke } from "./drawing.ts";
+import type { OutlineCommand } from "./font.ts";
 import { glyphsOf, setText } from "./outlines.ts";
 
 /** Points in a pixel. */

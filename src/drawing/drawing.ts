@@ -1,9 +1,19 @@
 /**
  * A figure as marks with colours: what every picture format draws, each in its own syntax. Pixels, y downwards. Text is
- * on one line in the figures' font (layout/font.ts), so that its width is known.
+ * on one line in the figures' font (font.ts), so that its width is known.
  */
-import type { Face } from "../layout/font.ts";
-import type { Box, Point } from "../layout/scene.ts";
+import type { Face } from "./font.ts";
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** Top left corner and size. */
+export interface Box extends Point {
+  readonly width: number;
+  readonly height: number;
+}
 
 export interface Stroke {
   readonly color: string;
