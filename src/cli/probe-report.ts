@@ -1,11 +1,11 @@
 /** The curves of probes: as a table, as a figure, and as JSON beside it. */
 import * as path from "node:path";
 import { type Figure, lineSpec, type Point } from "../plots/lines.ts";
-import { renderSvg } from "../plots/svg.ts";
 import { PROBE_FORMAT } from "../runs/layout.ts";
 import type { ProbeCurve, ProbePoint, ProbeSide } from "../train/probes.ts";
-import { ensureWritableDir, writeFileAtomic } from "../util/files.ts";
+import { ensureWritableDir } from "../util/files.ts";
 import { writeVersioned } from "../util/json.ts";
+import { type PlotFlags, writePictures } from "./plot-files.ts";
 import { count, percent, type Style, table } from "./render.ts";
 
 /** Standard errors on either side of a mean that hold it 19 times in 20. */
@@ -70,17 +70,19 @@ function xTicks(points: readonly ProbePoint[]) {
   return points.length > 6 ? {} : { ticks: points.map(({ x }) => ({ at: x, label: String(x) })) };
 }
 
-/** Writes `<probe>.svg` and `<probe>.json` into a folder; returns their paths. */
+/** Writes the plot `<probe>` in each format and `<probe>.json` into a folder; returns their paths. */
 export async function writeProbe(
   curve: ProbeCurve,
   run: string,
   folder: string,
-): Promise<{ svg: string; json: string }> {
+  flags: PlotFlags,
+): Promise<{ json: string; plots: readonly string[] }> {
   ensureWritableDir(folder);
-  const files = { svg: path.join(folder, `${curve.probe}.svg`), json: path.join(folder, `${curve.probe}.json`) };
-  writeVersioned(files.json, PROBE_FORMAT, { run, ...curve });
-  writeFileAtomic(files.svg, await renderSvg(lineSpec(probeFigure(curve, run))));
-  return files;
+  const stem = path.join(folder, curve.probe);
+  const json = `${stem}.json`;
+  writeVersioned(json, PROBE_FORMAT, { run, ...curve });
+  const figure = probeFigure(curve, run);
+  return { json, plots: await writePictures(stem, lineSpec(figure), figure.title, flags) };
 }
 
 export function probeText(curve: ProbeCurve, style: Style): string {

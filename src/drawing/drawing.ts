@@ -40,7 +40,21 @@ export interface TextMark {
   readonly size: number;
   readonly face: Face;
   readonly color: string;
+  /** Degrees clockwise that the text is turned by, around (x, y); without, it is level. */
+  readonly angle?: number;
 }
+
+/** Straight lines and cubic curves; a part that is filled is closed. */
+export type PathCommand =
+  | ({ readonly type: "M" | "L" } & Point)
+  | ({
+      readonly type: "C";
+      readonly x1: number;
+      readonly y1: number;
+      readonly x2: number;
+      readonly y2: number;
+    } & Point)
+  | { readonly type: "Z" };
 
 export type Mark =
   | { readonly type: "line"; readonly points: readonly Point[]; readonly stroke: Stroke }
@@ -61,12 +75,20 @@ export type Mark =
       readonly fill: Fill;
       readonly stroke?: Stroke;
     }
+  | {
+      readonly type: "path";
+      readonly commands: readonly PathCommand[];
+      readonly fill?: Fill;
+      readonly stroke?: Stroke;
+    }
   | TextMark;
 
 export interface Item {
   readonly id?: string;
   /** Tooltip, where the format has such. */
   readonly title?: string;
+  /** What is outside is not seen. */
+  readonly clip?: Box;
   readonly marks: readonly Mark[];
 }
 

@@ -5,7 +5,7 @@
  */
 import type { TopLevelSpec } from "vega-lite";
 import { wrapWords } from "../util/text.ts";
-import { SIDE } from "./svg.ts";
+import { SIDE } from "./view.ts";
 
 export interface Point {
   readonly x: number;

@@ -1,0 +1,54 @@
+/** Plots as files: the formats and colours that a command was asked for, and writing a figure in each of them. */
+import type { Command } from "commander";
+import type { TopLevelSpec } from "vega-lite";
+import { PICTURE_FORMATS, PICTURES, type PictureFormat } from "../drawing/pictures.ts";
+import { drawPlot } from "../plots/draw.ts";
+import { PLOT_PALETTES, type PlotPalette } from "../plots/palette.ts";
+import { writeFileAtomic } from "../util/files.ts";
+import { oneOf } from "./options.ts";
+
+export interface PlotFlags {
+  readonly format: readonly PictureFormat[];
+  readonly palette: PlotPalette;
+}
+
+export const SVG_ONLY: PlotFlags = { format: ["svg"], palette: "default" };
+
+/** Adds `--format` and `--palette`. */
+export function plotOptions(command: Command): Command {
+  return command
+    .option(
+      "--format <list>",
+      `formats of plots, separated by commas: ${PICTURE_FORMATS.join(", ")}, or all (default: svg)`,
+      pictureFormats,
+      SVG_ONLY.format,
+    )
+    .option(
+      "--palette <name>",
+      "colours of plots: default (Okabe and Ito's, which is colorblind too) or print (greys); lines differ in dash and marker in both",
+      oneOf("--palette", PLOT_PALETTES),
+      SVG_ONLY.palette,
+    );
+}
+
+function pictureFormats(list: string): PictureFormat[] {
+  const names = list.split(",").map((name) => name.trim().toLowerCase());
+  return names.includes("all") ? PICTURE_FORMATS : [...new Set(names.map(oneOf("--format", PICTURE_FORMATS)))];
+}
+
+/** Writes `<stem>.<ending>` in each format; returns the paths. The same specification gives the same bytes. */
+export async function writePictures(
+  stem: string,
+  spec: TopLevelSpec,
+  title: string,
+  { format, palette }: PlotFlags,
+): Promise<string[]> {
+  const drawing = await drawPlot(spec, title, palette);
+  const files: string[] = [];
+  for (const name of format) {
+    const { suffix, write } = PICTURES[name];
+    writeFileAtomic(`${stem}${suffix}`, await write(drawing));
+    files.push(`${stem}${suffix}`);
+  }
+  return files;
+}
