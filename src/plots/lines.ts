@@ -1,7 +1,7 @@
 /**
- * Line plots: panels side by side over one legend, with bands, linear or logarithmic axes, and a second measure of the
- * same places along the top. A description of what is to be seen; svg.ts draws it. Series differ in colour, marker and
- * dash, so that a figure can be read in black and white.
+ * Line plots: panels side by side or in rows over one legend, with bands, linear or logarithmic axes, and a second
+ * measure of the same places along the top. A description of what is to be seen; view.ts draws it. Series differ in
+ * colour, marker and dash, so that a figure can be read in black and white.
  */
 import type { TopLevelSpec } from "vega-lite";
 import { wrapWords } from "../util/text.ts";
@@ -16,6 +16,7 @@ export interface Point {
 }
 
 export interface Series {
+  /** In the legend; empty for the only series of a panel, which its title names. */
   readonly name: string;
   /** Drawn thicker than the others: what they sum up to. */
   readonly heavy?: boolean;
@@ -43,7 +44,7 @@ export interface Panel {
   readonly y: Axis;
   /** Along the top: another measure of the same places. */
   readonly top?: { readonly label: string; readonly ticks: readonly Tick[] };
-  /** Of the same names in all panels of a figure: the legend is shared. */
+  /** Of the same name and look in all panels of a figure: the legend is shared. */
   readonly series: readonly Series[];
   /** Height of a dashed line, such as chance. */
   readonly level?: number;
@@ -56,6 +57,8 @@ export interface Figure {
   /** Lines under the title: what was measured, on how many. */
   readonly caption: readonly string[];
   readonly panels: readonly Panel[];
+  /** Panels in a row; default: all. */
+  readonly columns?: number;
 }
 
 const SIZE = [270, 200] as const;
@@ -67,6 +70,10 @@ const LINE_CHARACTERS = 42;
 const SHORT = "datum.label && abs(datum.value) < 1000 ? format(datum.value, '~g') : datum.label";
 /** Of lines, pixels. */
 const [LIGHT, HEAVY] = [1.8, 3.6];
+/** Names after which colour and dash together would come again. */
+const LOOKS = 12;
+/** Markers of a line: on all of its points where they are few, else on so many. */
+const [FEW, SOME] = [30, 8];
 const DASHES = [
   [1, 0],
   [6, 3],
@@ -75,12 +82,14 @@ const DASHES = [
 ];
 
 /** The figure as a Vega-Lite specification. */
-export function lineSpec({ title, caption, panels }: Figure): TopLevelSpec {
-  const names = [...new Set(panels.flatMap(({ series }) => series.map(({ name }) => name)))];
+export function lineSpec({ title, caption, panels, columns = panels.length }: Figure): TopLevelSpec {
+  const names = [...new Set(panels.flatMap(({ series }) => series.map(({ name }) => name)))].filter(Boolean);
+  const legend = legendColumns(names, panels.slice(0, columns));
+  const specs = panels.map((panel) => panelSpec(panel, names, legend));
   return {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     title: { text: title, subtitle: [...caption] },
-    hconcat: panels.map((panel) => panelSpec(panel, names, legendColumns(names, panels))),
+    ...(columns < panels.length ? { concat: specs, columns } : { hconcat: specs }),
   } as TopLevelSpec;
 }
 
@@ -100,7 +109,10 @@ function panelSpec(
   names: readonly string[],
   columns: object,
 ): object {
-  const values = series.flatMap(({ name, points }) => points.map((point) => ({ series: name, ...point })));
+  const values = series.flatMap(({ name, points }, i) => {
+    const marked = markers(points.length, i / series.length);
+    return points.map((point, j) => ({ series: name, ...point, ...(marked(j) && { marked: true }) }));
+  });
   const legend = {
     title: null,
     orient: "bottom",
@@ -110,7 +122,9 @@ function panelSpec(
     ...columns,
   };
   const by = (range?: object) => ({ field: "series", type: "nominal", scale: { domain: names, ...range }, legend });
-  const color = by();
+  // Of a panel without names the only look.
+  const look = series.some(({ name }) => name !== "") ? by : () => undefined;
+  const color = look();
   const bottom = { field: "x", ...placed(x), title: wrapWords(x.label, LINE_CHARACTERS), axis: axisOf(x) };
   // Each layer has an axis of its own where there is one at the top too: then only the first draws it.
   const across = top === undefined ? bottom : { ...bottom, axis: null };
@@ -118,12 +132,12 @@ function panelSpec(
   if (level !== undefined) heights.push(level);
   const upright = placed(y.log ? { domain: logDomain(heights), ...y } : y, true);
   const up = (field: string) => ({ field, ...upright, title: y.label, axis: axisOf(y) });
-  const dashes = names.map((_, i) => DASHES[i % DASHES.length]!);
+  const dashes = names.map((_, i) => DASHES[(i + Math.floor(i / LOOKS)) % DASHES.length]!);
   const heavy = series.flatMap(({ name, heavy }) => (heavy ? [name] : []));
   const strokeWidth = { condition: { test: { field: "series", oneOf: heavy }, value: HEAVY }, value: LIGHT };
   const lines = {
-    mark: { type: "line" },
-    encoding: { x: bottom, y: up("y"), color, strokeDash: by({ range: dashes }), strokeWidth },
+    mark: { type: "line", strokeJoin: "round" },
+    encoding: { x: bottom, y: up("y"), color, strokeDash: look({ range: dashes }), strokeWidth },
   };
   const bands = {
     mark: { type: "area", opacity: 0.18 },
@@ -131,7 +145,8 @@ function panelSpec(
   };
   const points = {
     mark: { type: "point", filled: true, size: 42, opacity: 1 },
-    encoding: { x: across, y: up("y"), color, shape: by() },
+    encoding: { x: across, y: up("y"), color, shape: look() },
+    transform: [{ filter: "datum.marked" }],
   };
   const levels = {
     data: { values: [{}] },
@@ -164,6 +179,13 @@ function panelSpec(
     ],
     ...(top && { resolve: { axis: { x: "independent" } } }),
   };
+}
+
+/** Which points of a line have a marker: `shift`, up to 1, keeps those of several lines apart. */
+function markers(points: number, shift: number): (index: number) => boolean {
+  if (points <= FEW) return () => true;
+  const every = Math.ceil(points / SOME);
+  return (index) => index % every === Math.floor(shift * every);
 }
 
 /** Around the data, and wide enough that what hardly changes looks like it. */

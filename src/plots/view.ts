@@ -31,6 +31,7 @@ function theme(palette: PlotPalette): Config {
     padding: 10,
     concat: { spacing: 24 },
     view: { stroke: SIDE },
+    mark: { color: PLOT_COLORS[palette][0]! },
     range: {
       category: [...PLOT_COLORS[palette]],
       symbol: ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down"],
