@@ -3,7 +3,6 @@ import type { Figure, Panel, Point, Series } from "../plots/lines.ts";
 import type { MetricsRow } from "../runs/metrics.ts";
 import { LEARNED_LOSS } from "../train/evaluate.ts";
 import { mean } from "../util/statistics.ts";
-import { plural } from "./render.ts";
 
 export interface RunMetrics {
   readonly name: string;
@@ -22,13 +21,14 @@ interface Options {
 }
 
 /** Points of a line; of more, each is the mean of its neighbours, with their range as a band. */
-const MOST_POINTS = 150;
+const MOST_POINTS = 100;
 /** Lines of tasks in a panel; of more, there is their mean with their range as a band. */
 const MOST_TASKS = 6;
 /** Largest over smallest value from which on an axis is logarithmic. */
 const LOG_RATIO = 5;
-const COLUMNS = 3;
-const SIZE = [250, 170] as const;
+/** Panels in a row, of up to six and of more. */
+const COLUMNS = [3, 4] as const;
+const SIZE = [220, 160] as const;
 
 const TASK_LOSS = "taskLoss";
 
@@ -41,14 +41,15 @@ export function scoredTasks({ rows }: RunMetrics): string[] {
 /** One run's curves, or the same curves of several runs in one panel each. */
 export function trainingFigure(runs: readonly RunMetrics[], options: Options): Figure {
   const [only] = runs.length === 1 ? runs : [];
+  const last = Math.max(...runs.map((run) => placeOf(run, run.rows.at(-1)!, options)));
   const panel = (title: string, y: Panel["y"], series: readonly Series[], level?: number): Panel[] => {
     const some = series.filter(({ points }) => points.length > 0);
     if (some.length === 0) return [];
     return [
       {
         title,
-        x: { label: AXES[options.x] },
-        y: scaled(y, some, level),
+        x: { label: AXES[options.x], domain: [0, last] },
+        y: scaled(y, some),
         series: some,
         size: SIZE,
         ...(level !== undefined && { level }),
@@ -73,25 +74,21 @@ export function trainingFigure(runs: readonly RunMetrics[], options: Options): F
           ...panel("Loss on held-out text", loss, of("valLoss")),
         ]),
     ...panel("Task loss on validation pairs", { label: "task loss, nats" }, scores(TASK_LOSS), LEARNED_LOSS),
-    ...panel(
-      "Accuracy on validation pairs",
-      { label: "pairs with both answers right", domain: SHARE },
-      scores("pairAccuracy"),
-    ),
+    ...panel("Accuracy on validation pairs", { label: "both answers right", domain: SHARE }, scores("pairAccuracy")),
     ...panel(
       "Accuracy on held-out text",
       { label: "decisions that are right", domain: SHARE },
       scores("decisionAccuracy"),
     ),
-    ...panel("Density", { label: "share of weights that are not 0" }, of("density")),
-    ...panel("Learning rate", { label: "learning rate" }, of("lr")),
-    ...panel("Gradient", { label: "root mean square of the gradient" }, of("gradRms")),
+    ...panel("Density", { label: "share of weights not 0" }, of("density")),
+    ...panel("Learning rate", { label: "learning rate", log: false }, of("lr")),
+    ...panel("Gradient of all weights", { label: "root mean square" }, of("gradRms")),
   ];
   return {
     title: only ? `${only.name}: training` : "Training of several runs",
     caption: captions(runs, panels, options),
     panels,
-    columns: COLUMNS,
+    columns: COLUMNS[panels.length > 6 ? 1 : 0],
   };
 }
 
@@ -102,7 +99,6 @@ function captions(runs: readonly RunMetrics[], panels: readonly Panel[], options
   const has = (test: (panel: Panel) => boolean): boolean => panels.some(test);
   const counts = runs.map((run) => tasksIn(run, options).length);
   const pooled = Math.max(...counts) > (runs.length === 1 ? MOST_TASKS : 1);
-  const tasks = [...new Set(counts)].map((count) => plural(count, "task")).join(" or ");
   const averaged = has(({ series }) =>
     series.some(({ points }) => points.length === MOST_POINTS && points.some(({ low }) => low !== undefined)),
   );
@@ -111,7 +107,11 @@ function captions(runs: readonly RunMetrics[], panels: readonly Panel[], options
       ? [`curves of more than ${MOST_POINTS} values: means of neighbouring values, with their range as a band`]
       : []),
     ...(pooled
-      ? [`scores on pairs: mean over ${tasks}${runs.length === 1 ? ", with their range as a band" : ""}`]
+      ? [
+          runs.length === 1
+            ? `scores of tasks: mean of ${counts[0]}, with their range as a band`
+            : "scores of tasks: mean over those of each run",
+        ]
       : []),
     ...(has(({ level }) => level !== undefined)
       ? [`dashed: a task counts as learned below a task loss of ${LEARNED_LOSS} nats`]
@@ -132,11 +132,14 @@ function taskSeries(run: RunMetrics, key: string, options: Options): Series[] {
 }
 
 function meanCurve(run: RunMetrics, key: string, options: Options): Point[] {
-  const keys = tasksIn(run, options).map((task) => `${key}/${task}`);
+  const keys = tasksIn(run, options)
+    .map((task) => `${key}/${task}`)
+    .filter((each) => run.rows.some((row) => isNumber(row[each])));
   const points = run.rows.flatMap((row): Point[] => {
     const values = keys.map((each) => row[each]).filter(isNumber);
     if (values.length === 0 || values.length < keys.length) return [];
-    return [{ x: placeOf(run, row, options), y: mean(values), low: Math.min(...values), high: Math.max(...values) }];
+    const [low, high] = rangeOf(values);
+    return [{ x: placeOf(run, row, options), y: mean(values), low, high }];
   });
   return binned(points);
 }
@@ -176,12 +179,19 @@ function binned(points: readonly Point[]): Point[] {
   });
 }
 
-/** Logarithmic where values differ by much and all have a place on it; else from 0 where the axis has no ends of its own. */
-function scaled(y: Panel["y"], series: readonly Series[], level: number | undefined): Panel["y"] {
+/** Logarithmic where values differ by much and all have a place on it; the same values all over stand above 0. */
+function scaled(y: Panel["y"], series: readonly Series[]): Panel["y"] {
   if (y.domain !== undefined) return y;
-  const values = series.flatMap(({ points }) => points.flatMap(({ y, low = y, high = y }) => [low, high]));
-  const [least, most] = [Math.min(...values), Math.max(...values, level ?? Number.NEGATIVE_INFINITY)];
-  return least > 0 && most / least > LOG_RATIO
-    ? { ...y, log: true }
-    : { ...y, domain: [Math.min(0, least), 1.05 * most || 1] };
+  const [least, most] = rangeOf(
+    series.flatMap(({ points }) => points.flatMap(({ y, low = y, high = y }) => [low, high])),
+  );
+  if (y.log !== false && least > 0 && most / least > LOG_RATIO) return { ...y, log: true };
+  return least < most && y.log === undefined ? y : { ...y, domain: [Math.min(0, least), 1.05 * most || 1] };
+}
+
+function rangeOf(values: readonly number[]): [least: number, most: number] {
+  return values.reduce<[number, number]>(
+    ([least, most], value) => [Math.min(least, value), Math.max(most, value)],
+    [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+  );
 }

@@ -33,6 +33,8 @@ interface Axis {
   /** With the unit. */
   readonly label: string;
   readonly log?: boolean;
+  /** Places by square roots: small shares can be seen beside large ones. */
+  readonly sqrt?: boolean;
   /** Default: round numbers around the data. */
   readonly domain?: readonly [low: number, high: number];
   readonly ticks?: readonly Tick[];
@@ -46,8 +48,12 @@ export interface Panel {
   readonly top?: { readonly label: string; readonly ticks: readonly Tick[] };
   /** Of the same name and look in all panels of a figure: the legend is shared. */
   readonly series: readonly Series[];
+  /** Distributions: each line is the upper edge of bars that begin at its points, down to 0. */
+  readonly bars?: boolean;
   /** Height of a dashed line, such as chance. */
   readonly level?: number;
+  /** Place of a dashed upright line. */
+  readonly place?: number;
   /** Pixels. */
   readonly size?: readonly [width: number, height: number];
 }
@@ -64,16 +70,16 @@ export interface Figure {
 const SIZE = [270, 200] as const;
 /** Ratio of the ends of a logarithmic axis, at least. */
 const LEAST_SPAN = 8;
-/** Of an axis's label. */
-const LINE_CHARACTERS = 42;
 /** Label of a tick, where it has one: prefixes such as k and M for large numbers, none for small ones. */
 const SHORT = "datum.label && abs(datum.value) < 1000 ? format(datum.value, '~g') : datum.label";
+/** Between ticks, about; pixels. */
+const TICK = 33;
 /** Of lines, pixels. */
 const [LIGHT, HEAVY] = [1.8, 3.6];
 /** Names after which colour and dash together would come again. */
 const LOOKS = 12;
 /** Markers of a line: on all of its points where they are few, else on so many. */
-const [FEW, SOME] = [30, 8];
+const [FEW, SOME] = [16, 8];
 const DASHES = [
   [1, 0],
   [6, 3],
@@ -105,42 +111,46 @@ function legendColumns(names: readonly string[], panels: readonly Panel[]): { re
 }
 
 function panelSpec(
-  { title, x, y, top, series, level, size = SIZE }: Panel,
+  { title: heading, x, y, top, series, bars = false, level, place, size = SIZE }: Panel,
   names: readonly string[],
   columns: object,
 ): object {
   const values = series.flatMap(({ name, points }, i) => {
     const marked = markers(points.length, i / series.length);
-    return points.map((point, j) => ({ series: name, ...point, ...(marked(j) && { marked: true }) }));
+    return points.map((point, j) => ({
+      ...{ series: name, ...point },
+      ...(bars ? { low: 0, high: point.y } : marked(j) && { marked: true }),
+    }));
   });
   const legend = {
     title: null,
     orient: "bottom",
     direction: "horizontal",
     symbolSize: 70,
-    symbolStrokeWidth: 0,
+    ...(bars ? { symbolType: "stroke", symbolStrokeWidth: LIGHT, symbolSize: 300 } : { symbolStrokeWidth: 0 }),
     ...columns,
   };
   const by = (range?: object) => ({ field: "series", type: "nominal", scale: { domain: names, ...range }, legend });
   // Of a panel without names the only look.
   const look = series.some(({ name }) => name !== "") ? by : () => undefined;
   const color = look();
-  const bottom = { field: "x", ...placed(x), title: wrapWords(x.label, LINE_CHARACTERS), axis: axisOf(x) };
+  const bottom = { field: "x", ...placed(x), title: titleOf(x, size[0]), axis: axisOf(x, size[0]) };
   // Each layer has an axis of its own where there is one at the top too: then only the first draws it.
   const across = top === undefined ? bottom : { ...bottom, axis: null };
   const heights = series.flatMap(({ points }) => points.flatMap(({ y, low = y, high = y }) => [low, y, high]));
   if (level !== undefined) heights.push(level);
   const upright = placed(y.log ? { domain: logDomain(heights), ...y } : y, true);
-  const up = (field: string) => ({ field, ...upright, title: y.label, axis: axisOf(y) });
+  const up = (field: string) => ({ field, ...upright, title: titleOf(y, size[1]), axis: axisOf(y, size[1]) });
   const dashes = names.map((_, i) => DASHES[(i + Math.floor(i / LOOKS)) % DASHES.length]!);
   const heavy = series.flatMap(({ name, heavy }) => (heavy ? [name] : []));
   const strokeWidth = { condition: { test: { field: "series", oneOf: heavy }, value: HEAVY }, value: LIGHT };
+  const steps = bars ? { interpolate: "step-after" } : {};
   const lines = {
-    mark: { type: "line", strokeJoin: "round" },
+    mark: { type: "line", strokeJoin: "round", ...steps },
     encoding: { x: bottom, y: up("y"), color, strokeDash: look({ range: dashes }), strokeWidth },
   };
   const bands = {
-    mark: { type: "area", opacity: 0.18 },
+    mark: { type: "area", opacity: 0.18, ...steps },
     encoding: { x: across, y: up("low"), y2: { field: "high" }, color },
   };
   const points = {
@@ -148,11 +158,11 @@ function panelSpec(
     encoding: { x: across, y: up("y"), color, shape: look() },
     transform: [{ filter: "datum.marked" }],
   };
-  const levels = {
+  const dashed = (encoding: object) => ({
     data: { values: [{}] },
     mark: { type: "rule", color: SIDE, strokeDash: [3, 3] },
-    encoding: { y: { datum: level } },
-  };
+    encoding,
+  });
   const tops = {
     data: { values: top?.ticks },
     mark: { type: "point", opacity: 0 },
@@ -166,15 +176,16 @@ function panelSpec(
     },
   };
   return {
-    title: { text: title, fontSize: 12, offset: 6 },
+    title: { text: heading, fontSize: 12, offset: 6 },
     width: size[0],
     height: size[1],
     data: { values },
     layer: [
       lines,
       ...(values.some(({ low }) => low !== undefined) ? [bands] : []),
-      points,
-      ...(level === undefined ? [] : [levels]),
+      ...(bars ? [] : [points]),
+      ...(level === undefined ? [] : [dashed({ y: { datum: level } })]),
+      ...(place === undefined ? [] : [dashed({ x: { datum: place } })]),
       ...(top === undefined ? [] : [tops]),
     ],
     ...(top && { resolve: { axis: { x: "independent" } } }),
@@ -196,16 +207,21 @@ function logDomain(values: readonly number[]): [low: number, high: number] {
 }
 
 /** `nice` ends a linear axis at ticks; without, there is room beside the first and last point. */
-function placed({ log = false, domain }: Axis, nice = false): object {
+function placed({ log = false, sqrt = false, domain }: Axis, nice = false): object {
   const range = log ? { nice: false } : { nice, zero: false };
   const rest = { ...(nice ? {} : { padding: 8 }), ...(domain && { domain }) };
-  return { type: "quantitative", scale: { type: log ? "log" : "linear", ...range, ...rest } };
+  return { type: "quantitative", scale: { type: log ? "log" : sqrt ? "sqrt" : "linear", ...range, ...rest } };
+}
+
+/** Of an axis on lines that fit beside it; none of one that the caption names. */
+function titleOf({ label }: Axis, length: number): readonly string[] | null {
+  return label === "" ? null : wrapWords(label, Math.floor(length / CHARACTER));
 }
 
 /** Round numbers in short form where no ticks are given: `0.05`, `500`, `20k`, `1.5M`. */
-function axisOf({ ticks }: Axis): object {
+function axisOf({ ticks }: Axis, length: number): object {
   return ticks === undefined
-    ? { format: "~s", labelExpr: SHORT, tickCount: 6, labelOverlap: "greedy" }
+    ? { format: "~s", labelExpr: SHORT, tickCount: Math.max(2, Math.floor(length / TICK)), labelOverlap: "greedy" }
     : labelled(ticks);
 }
 
