@@ -13,7 +13,7 @@ const COLUMNS = 4;
 const SIZE = [190, 90] as const;
 /** Of a panel's title. */
 const CHARACTERS = 30;
-const SHARES = [0, 0.01, 0.1, 0.5, 1].map((at) => ({ at, label: `${100 * at}%` }));
+const SHARES = [0, 0.1, 0.5, 1].map((at) => ({ at, label: `${100 * at}%` }));
 
 /** Counts of values in `BINS` equal parts of the range of all of a node's values. */
 interface Histogram {
@@ -71,7 +71,7 @@ function panelOf(
     x: { label: "" },
     y: { label: "", domain: [0, 1], sqrt: true, ticks: SHARES },
     bars: true,
-    series: counts.map((each, g) => ({ name: names[g]!, points: outline(each, edges) })),
+    series: counts.map((each, g) => ({ name: names[g]!, points: outline(each, edges), muted: g === 0 })),
     place: meanActivation,
     size: SIZE,
   };

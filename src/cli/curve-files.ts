@@ -9,7 +9,7 @@ import {
   targetsOf,
 } from "../circuits/curves.ts";
 import { csvTable } from "../circuits/export/csv.ts";
-import { type Figure, lineSpec, type Series } from "../plots/lines.ts";
+import type { Figure, Series } from "../plots/lines.ts";
 import { CURVES_FORMAT } from "../runs/layout.ts";
 import { ensureWritableDir, writeFileAtomic } from "../util/files.ts";
 import { writeVersioned } from "../util/json.ts";
@@ -94,7 +94,7 @@ export async function writePlot(
   const csv = path.join(dir, "curves.csv");
   writeFileAtomic(csv, csvTable(header, rows));
   if (plot.series.every(({ points }) => points.length === 0)) return [csv];
-  return [csv, ...(await writePictures(path.join(dir, "curves"), lineSpec(lossFigure(plot)), plot.title, flags))];
+  return [csv, ...(await writePictures(path.join(dir, "curves"), lossFigure(plot), flags))];
 }
 
 function lossFigure({ title, caption, series }: Omit<Plot, "header" | "rows">): Figure {

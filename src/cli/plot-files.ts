@@ -1,8 +1,8 @@
 /** Plots as files: the formats and colours that a command was asked for, and writing a figure in each of them. */
 import type { Command } from "commander";
-import type { TopLevelSpec } from "vega-lite";
 import { PICTURE_FORMATS, PICTURES, type PictureFormat } from "../drawing/pictures.ts";
 import { drawPlot } from "../plots/draw.ts";
+import { type Figure, lineSpec } from "../plots/lines.ts";
 import { PLOT_PALETTES, type PlotPalette } from "../plots/palette.ts";
 import { writeFileAtomic } from "../util/files.ts";
 import { oneOf } from "./options.ts";
@@ -36,14 +36,9 @@ function pictureFormats(list: string): PictureFormat[] {
   return names.includes("all") ? PICTURE_FORMATS : [...new Set(names.map(oneOf("--format", PICTURE_FORMATS)))];
 }
 
-/** Writes `<stem>.<ending>` in each format; returns the paths. The same specification gives the same bytes. */
-export async function writePictures(
-  stem: string,
-  spec: TopLevelSpec,
-  title: string,
-  { format, palette }: PlotFlags,
-): Promise<string[]> {
-  const drawing = await drawPlot(spec, title, palette);
+/** Writes `<stem>.<ending>` in each format; returns the paths. The same figure gives the same bytes. */
+export async function writePictures(stem: string, figure: Figure, { format, palette }: PlotFlags): Promise<string[]> {
+  const drawing = await drawPlot(lineSpec(figure, palette), figure.title);
   const files: string[] = [];
   for (const name of format) {
     const { suffix, write } = PICTURES[name];

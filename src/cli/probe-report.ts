@@ -1,6 +1,6 @@
 /** The curves of probes: as a table, as a figure, and as JSON beside it. */
 import * as path from "node:path";
-import { type Figure, lineSpec, type Point } from "../plots/lines.ts";
+import type { Figure, Point } from "../plots/lines.ts";
 import { PROBE_FORMAT } from "../runs/layout.ts";
 import type { ProbeCurve, ProbePoint, ProbeSide } from "../train/probes.ts";
 import { ensureWritableDir } from "../util/files.ts";
@@ -88,8 +88,7 @@ export async function writeProbe(
   const stem = path.join(folder, curve.probe);
   const json = `${stem}.json`;
   writeVersioned(json, PROBE_FORMAT, { run, ...curve });
-  const figure = probeFigure(curve, run);
-  return { json, plots: await writePictures(stem, lineSpec(figure), figure.title, flags) };
+  return { json, plots: await writePictures(stem, probeFigure(curve, run), flags) };
 }
 
 export function probeText(curve: ProbeCurve, style: Style): string {

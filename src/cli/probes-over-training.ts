@@ -2,7 +2,7 @@
 import * as path from "node:path";
 import { loadModelFolder } from "../model/checkpoint.ts";
 import { Model } from "../model/model.ts";
-import { type Figure, lineSpec, type Panel, type Series } from "../plots/lines.ts";
+import type { Figure, Panel, Series } from "../plots/lines.ts";
 import { type CheckpointRef, listCheckpoints } from "../runs/checkpoints.ts";
 import { PROBE_FORMAT } from "../runs/layout.ts";
 import { type ProbeCurve, type ProbePoint, probeCurve } from "../train/probes.ts";
@@ -90,8 +90,7 @@ async function write(folder: string, swept: readonly Swept[], run: string, flags
   const stem = path.join(place, curve.probe);
   const json = `${stem}.json`;
   writeVersioned(json, PROBE_FORMAT, { run, steps: swept.map(({ step, curve }) => ({ step, ...curve })) });
-  const figure = overTraining(swept, run);
-  return [...(await writePictures(stem, lineSpec(figure), figure.title, flags)), json];
+  return [...(await writePictures(stem, overTraining(swept, run), flags)), json];
 }
 
 /** What the model says on the prompts of each side, and how often it is right, a line for each checkpoint. */

@@ -75,11 +75,7 @@ export function trainingFigure(runs: readonly RunMetrics[], options: Options): F
         ]),
     ...panel("Task loss on validation pairs", { label: "task loss, nats" }, scores(TASK_LOSS), LEARNED_LOSS),
     ...panel("Accuracy on validation pairs", { label: "both answers right", domain: SHARE }, scores("pairAccuracy")),
-    ...panel(
-      "Accuracy on held-out text",
-      { label: "decisions that are right", domain: SHARE },
-      scores("decisionAccuracy"),
-    ),
+    ...panel("Accuracy on held-out text", { label: "right decisions", domain: SHARE }, scores("decisionAccuracy")),
     ...panel("Density", { label: "share of weights not 0" }, of("density")),
     ...panel("Learning rate", { label: "learning rate", log: false }, of("lr")),
     ...panel("Gradient of all weights", { label: "root mean square" }, of("gradRms")),

@@ -1,5 +1,4 @@
 /** The glyphs that a drawing's texts need, each once, and where they stand in a text. */
-
 import type { Drawing, TextMark } from "./drawing.ts";
 import { ADVANCE, type Face, type OutlineCommand, outline, UNITS_PER_EM } from "./font.ts";
 

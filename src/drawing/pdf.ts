@@ -2,7 +2,6 @@
  * A drawing as a PDF page of its size: vectors, text as outlines (each glyph one form), nothing compressed or dated, so that
  * the bytes are the same on every machine. Operators and objects are those of PDF 1.4 (ISO 32000-1, 8 and 11.3.7).
  */
-
 import {
   type Box,
   type Drawing,

@@ -3,7 +3,6 @@
  * picture can be copied into a paper with the definitions above it. Text is Computer Modern Typewriter at the width of the
  * other formats' font.
  */
-
 import { oneLine } from "../util/text.ts";
 import {
   type Box,

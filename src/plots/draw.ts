@@ -5,12 +5,11 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { Drawing, Fill, Item, Stroke } from "../drawing/drawing.ts";
 import { Canvas } from "./canvas.ts";
-import type { PlotPalette } from "./palette.ts";
 import { unguarded, withView } from "./view.ts";
 
 /** @throws when the specification is wrong: a defect of whoever wrote it. */
-export function drawPlot(spec: TopLevelSpec, title: string, palette: PlotPalette = "default"): Promise<Drawing> {
-  return withView(spec, palette, async (view) => {
+export function drawPlot(spec: TopLevelSpec, title: string): Promise<Drawing> {
+  return withView(spec, async (view) => {
     const canvas = new Canvas(unguarded);
     // Its type wants a browser's context; Vega calls what Canvas has.
     await view.toCanvas(1, { externalContext: canvas } as object);

@@ -5,6 +5,7 @@
  */
 import type { TopLevelSpec } from "vega-lite";
 import { wrapWords } from "../util/text.ts";
+import { PLOT_COLORS, type PlotPalette } from "./palette.ts";
 import { SIDE } from "./view.ts";
 
 export interface Point {
@@ -20,6 +21,8 @@ export interface Series {
   readonly name: string;
   /** Drawn thicker than the others: what they sum up to. */
   readonly heavy?: boolean;
+  /** Drawn in grey: what the others are compared to. */
+  readonly muted?: boolean;
   readonly points: readonly Point[];
 }
 
@@ -87,11 +90,24 @@ const DASHES = [
   [8, 3, 2, 3],
 ];
 
+/** Names in the legend, and how they look. */
+interface Looks {
+  readonly names: readonly string[];
+  /** Of each name. */
+  readonly colors: readonly string[];
+  /** Of a series without a name. */
+  readonly color: string;
+  /** Of the legend; undefined for one row. */
+  readonly columns: number | undefined;
+}
+
 /** The figure as a Vega-Lite specification. */
-export function lineSpec({ title, caption, panels, columns = panels.length }: Figure): TopLevelSpec {
-  const names = [...new Set(panels.flatMap(({ series }) => series.map(({ name }) => name)))].filter(Boolean);
-  const legend = legendColumns(names, panels.slice(0, columns));
-  const specs = panels.map((panel) => panelSpec(panel, names, legend));
+export function lineSpec(
+  { title, caption, panels, columns = panels.length }: Figure,
+  palette: PlotPalette = "default",
+): TopLevelSpec {
+  const looks = looksOf(panels, columns, PLOT_COLORS[palette]);
+  const specs = panels.map((panel) => panelSpec(panel, looks));
   return {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     title: { text: title, subtitle: [...caption] },
@@ -102,18 +118,27 @@ export function lineSpec({ title, caption, panels, columns = panels.length }: Fi
 /** Of a character in the legend, and of a symbol with the space around it; pixels. */
 const [CHARACTER, SYMBOL] = [7, 30];
 
-/** A legend of many names is a table as wide as the panels. */
-function legendColumns(names: readonly string[], panels: readonly Panel[]): { readonly columns?: number } {
-  const width = panels.reduce((sum, { size = SIZE }) => sum + size[0], 0);
+/** Colours in turn, for all but what is grey. A legend of many names is a table as wide as the panels. */
+function looksOf(panels: readonly Panel[], perRow: number, palette: readonly string[]): Looks {
+  const all = panels.flatMap(({ series }) => series);
+  const names = [...new Set(all.map(({ name }) => name))].filter(Boolean);
+  const muted = new Set(all.flatMap(({ name, muted }) => (muted ? [name] : [])));
+  const bright = names.filter((name) => !muted.has(name));
+  const colorOf = (name: string): string => palette[bright.indexOf(name) % palette.length]!;
+  const width = panels.slice(0, perRow).reduce((sum, { size = SIZE }) => sum + size[0], 0);
   const longest = Math.max(...names.map((name) => name.length));
   const columns = Math.max(1, Math.floor(width / (CHARACTER * longest + SYMBOL)));
-  return columns < names.length ? { columns } : {};
+  return {
+    names,
+    colors: names.map((name) => (muted.has(name) ? SIDE : colorOf(name))),
+    color: palette[0]!,
+    columns: columns < names.length ? columns : undefined,
+  };
 }
 
 function panelSpec(
   { title: heading, x, y, top, series, bars = false, level, place, size = SIZE }: Panel,
-  names: readonly string[],
-  columns: object,
+  { names, colors, color: only, columns }: Looks,
 ): object {
   const values = series.flatMap(({ name, points }, i) => {
     const marked = markers(points.length, i / series.length);
@@ -128,12 +153,12 @@ function panelSpec(
     direction: "horizontal",
     symbolSize: 70,
     ...(bars ? { symbolType: "stroke", symbolStrokeWidth: LIGHT, symbolSize: 300 } : { symbolStrokeWidth: 0 }),
-    ...columns,
+    columns,
   };
   const by = (range?: object) => ({ field: "series", type: "nominal", scale: { domain: names, ...range }, legend });
   // Of a panel without names the only look.
   const look = series.some(({ name }) => name !== "") ? by : () => undefined;
-  const color = look();
+  const color = look({ range: colors }) ?? { value: only };
   const bottom = { field: "x", ...placed(x), title: titleOf(x, size[0]), axis: axisOf(x, size[0]) };
   // Each layer has an axis of its own where there is one at the top too: then only the first draws it.
   const across = top === undefined ? bottom : { ...bottom, axis: null };
@@ -176,7 +201,8 @@ function panelSpec(
     },
   };
   return {
-    title: { text: heading, fontSize: 12, offset: 6 },
+    // Beside each other titles are at one height, whatever the axes need; an axis at the top is under its title.
+    title: { text: heading, fontSize: 12, offset: top ? 6 : 10, frame: top ? "bounds" : "group" },
     width: size[0],
     height: size[1],
     data: { values },

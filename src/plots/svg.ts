@@ -4,7 +4,7 @@ import { unguarded, withView } from "./view.ts";
 
 /** @throws when the specification is wrong: a defect of whoever wrote it. */
 export function renderSvg(spec: TopLevelSpec): Promise<string> {
-  return withView(spec, "default", async (view) => `${rounded(unguarded(await view.toSVG()))}\n`);
+  return withView(spec, async (view) => `${rounded(unguarded(await view.toSVG()))}\n`);
 }
 
 /** Places to a hundredth of a pixel. */

@@ -15,7 +15,6 @@
 import type { View } from "vega";
 import type { Config, TopLevelSpec } from "vega-lite";
 import { ADVANCE, drawable, UNITS_PER_EM } from "../drawing/font.ts";
-import { PLOT_COLORS, type PlotPalette } from "./palette.ts";
 
 const INK = "#1a1a1a";
 export const SIDE = "#5c5c5c";
@@ -23,47 +22,39 @@ const GRID = "#e4e4e4";
 /** On a page, where the reader's machine has the fonts; files have outlines of DejaVu Sans Mono. */
 const FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
 
-function theme(palette: PlotPalette): Config {
-  return {
-    font: FONT,
-    aria: false,
-    background: "#ffffff",
-    padding: 10,
-    concat: { spacing: 24 },
-    view: { stroke: SIDE },
-    mark: { color: PLOT_COLORS[palette][0]! },
-    range: {
-      category: [...PLOT_COLORS[palette]],
-      symbol: ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down"],
-    },
-    axis: {
-      gridColor: GRID,
-      domainColor: SIDE,
-      tickColor: SIDE,
-      labelColor: INK,
-      titleColor: INK,
-      titleFontWeight: "normal",
-      labelFontSize: 11,
-      titleFontSize: 11,
-      titlePadding: 8,
-    },
-    legend: { labelFontSize: 11, labelLimit: 400, titleFontSize: 11, titleFontWeight: "normal", symbolOpacity: 1 },
-    title: { anchor: "start", fontSize: 14, subtitleFontSize: 11, subtitleColor: SIDE, color: INK, offset: 12 },
-  };
-}
+const THEME: Config = {
+  font: FONT,
+  aria: false,
+  background: "#ffffff",
+  padding: 10,
+  concat: { spacing: 24 },
+  view: { stroke: SIDE },
+  range: {
+    symbol: ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down"],
+  },
+  axis: {
+    gridColor: GRID,
+    domainColor: SIDE,
+    tickColor: SIDE,
+    labelColor: INK,
+    titleColor: INK,
+    titleFontWeight: "normal",
+    labelFontSize: 11,
+    titleFontSize: 11,
+    titlePadding: 8,
+  },
+  legend: { labelFontSize: 11, labelLimit: 400, titleFontSize: 11, titleFontWeight: "normal", symbolOpacity: 1 },
+  title: { anchor: "start", fontSize: 14, subtitleFontSize: 11, subtitleColor: SIDE, color: INK, offset: 12 },
+};
 
 /**
  * What `use` makes of the view of a specification.
  * @throws when the specification is wrong: a defect of whoever wrote it
  */
-export async function withView<T>(
-  spec: TopLevelSpec,
-  palette: PlotPalette,
-  use: (view: View) => Promise<T>,
-): Promise<T> {
+export async function withView<T>(spec: TopLevelSpec, use: (view: View) => Promise<T>): Promise<T> {
   const [vega, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
   measureAlike(vega);
-  const compiled = compile(guarded(spec), { config: theme(palette) });
+  const compiled = compile(guarded(spec), { config: THEME });
   const view: View = new vega.View(vega.parse(compiled.spec), { renderer: "none" });
   view.logger().level(vega.Error);
   try {

@@ -3,7 +3,6 @@
  * what nodes carry, arcs from the token that is read to the one that reads, and the answers. Draws what `codeLayout` placed
  * and moves nothing.
  */
-
 import type { Drawing, Item, Mark, Stroke } from "../../drawing/drawing.ts";
 import { type CodeLayout, codeLayout } from "../layout/code.ts";
 import type { Arc, CodeToken } from "../layout/code-panel.ts";

@@ -1,5 +1,4 @@
 /** The figure of a circuit in a layout and a palette: the drawing that every picture format writes. */
-
 import type { Drawing } from "../../drawing/drawing.ts";
 import { inputError } from "../../util/errors.ts";
 import { unrolledLayout } from "../layout/unrolled.ts";

@@ -2,7 +2,6 @@
  * The free-form view: ForceAtlas2 positions, one disc a node in its site's colour, weights red or blue, links grey. An
  * overview of what hangs together; the structure view is the figure.
  */
-
 import type { Drawing, Item, Mark, Stroke } from "../../drawing/drawing.ts";
 import { drawable } from "../../drawing/font.ts";
 import { SITES, type Site } from "../../model/sites.ts";

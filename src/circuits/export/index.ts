@@ -1,5 +1,4 @@
 /** The formats a circuit can be exported to: each a pure function from circuit to text or bytes. */
-
 import type { Drawing } from "../../drawing/drawing.ts";
 import { pdfText } from "../../drawing/pdf.ts";
 import { pngBytes } from "../../drawing/png.ts";

@@ -2,7 +2,6 @@
  * Colours and line styles of figures. In the default palette red is positive and blue negative, as in the paper; the
  * numbers on the lines have their sign in every palette.
  */
-
 import type { Stroke } from "../../drawing/drawing.ts";
 import type { Site } from "../../model/sites.ts";
 import type { CircuitLink } from "../schema.ts";

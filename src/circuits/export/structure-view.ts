@@ -3,7 +3,6 @@
  * attention dotted, layer boundaries dashed. Draws what `structureLayout` placed and moves nothing. Details that have
  * no room are tooltips.
  */
-
 import type { Drawing, Item, Mark, Stroke } from "../../drawing/drawing.ts";
 import type { Face } from "../../drawing/font.ts";
 import type { EdgeItem, NodeItem, TextItem, TextRole, TokenItem } from "../layout/scene.ts";

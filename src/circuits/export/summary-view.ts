@@ -2,7 +2,6 @@
  * What stands in for a figure of a circuit that is too large to be drawn node by node: one box for each site with its
  * number of nodes, one arrow for each pair of sites with its number of weights, and the nodes that matter most.
  */
-
 import type { Drawing, Item, Mark, TextMark } from "../../drawing/drawing.ts";
 import { drawable } from "../../drawing/font.ts";
 import { SITES, type Site } from "../../model/sites.ts";

@@ -3,7 +3,6 @@
  * attention sideways, activations as numbers and shades, what is inactive grey, answers with probability bars. Draws
  * what `unrolledLayout` placed and moves nothing.
  */
-
 import type { Drawing, Item, Mark, Stroke } from "../../drawing/drawing.ts";
 import type { NodeItem } from "../layout/scene.ts";
 import type { MoveItem } from "../layout/sideways.ts";

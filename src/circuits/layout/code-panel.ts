@@ -2,7 +2,6 @@
  * A panel of the code view: the prompt's text once, shaded by what one node carries, with the arcs of its attention. All
  * panels of a figure have their lines at the same heights. Geometry only.
  */
-
 import { ADVANCE, drawable, UNITS_PER_EM } from "../../drawing/font.ts";
 import { shownName } from "../graph.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";

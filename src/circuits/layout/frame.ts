@@ -1,5 +1,4 @@
 /** What surrounds a figure: title lines, legend, notes at the bottom. */
-
 import { drawable } from "../../drawing/font.ts";
 import type { Site } from "../../model/sites.ts";
 import type { Circuit } from "../schema.ts";

@@ -2,7 +2,6 @@
  * The structure view as geometry: everything that a figure draws, with positions in pixels, y downwards. Writers of
  * formats add colours and syntax but move nothing, so a figure's geometry can be checked here.
  */
-
 import type { Box, Point } from "../../drawing/drawing.ts";
 
 export type { Box, Point };

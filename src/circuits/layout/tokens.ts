@@ -1,5 +1,4 @@
 /** Which tokens a figure shows along its top and bottom, and where. */
-
 import { drawable } from "../../drawing/font.ts";
 import type { Circuit } from "../schema.ts";
 import { placeInOrder } from "./place.ts";

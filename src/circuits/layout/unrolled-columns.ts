@@ -3,7 +3,6 @@
  * right. A head that attends has two kinds of boxes of its own in its token's column: its softmax, where queries and keys
  * meet, and for each value channel what it gathers from the tokens.
  */
-
 import { drawable } from "../../drawing/font.ts";
 import { nodeId } from "../../model/sites.ts";
 import type { Circuit, CircuitEdge, CircuitNode } from "../schema.ts";

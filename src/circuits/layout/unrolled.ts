@@ -3,7 +3,6 @@
  * what attention moves sideways, the answers under the last token. Runs of other tokens are folded into a narrow column
  * each. The same circuit and trace give the same geometry; no text covers another.
  */
-
 import type { Circuit } from "../schema.ts";
 import { READABLE, type Trace, type Unrolled, type UnrollOptions, unroll } from "../trace.ts";
 import { type Across, placeAcross } from "./across.ts";

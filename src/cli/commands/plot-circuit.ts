@@ -4,7 +4,6 @@ import type { Command } from "commander";
 import type { Circuit, CircuitNode } from "../../circuits/schema.ts";
 import type { PairBatch } from "../../data/pairs.ts";
 import { Model } from "../../model/model.ts";
-import { lineSpec } from "../../plots/lines.ts";
 import { ensureWritableDir, pathExists, writeFileAtomic } from "../../util/files.ts";
 import { oneLine } from "../../util/text.ts";
 import { activationFigure } from "../activation-plot.ts";
@@ -122,7 +121,7 @@ async function plotActivations(
     flags.out === undefined ? path.join(folder, "activations") : path.join(flags.out, `${task.folder}.activations`);
   ensureWritableDir(path.dirname(stem));
   writeFileAtomic(`${stem}.csv`, csv);
-  return [`${stem}.csv`, ...(await writePictures(stem, lineSpec(figure), figure.title, flags))];
+  return [`${stem}.csv`, ...(await writePictures(stem, figure, flags))];
 }
 
 /** In the circuit's order. */

@@ -2,7 +2,6 @@
 import * as path from "node:path";
 import { type Command, Option } from "commander";
 import { findTasks } from "../../../tasks/index.ts";
-import { lineSpec } from "../../plots/lines.ts";
 import { openRun, type Run, readMetrics } from "../../runs/open.ts";
 import { inputError } from "../../util/errors.ts";
 import { ensureWritableDir } from "../../util/files.ts";
@@ -83,7 +82,7 @@ async function training(dirs: readonly string[], folder: string, flags: Flags, o
     throw inputError("plot-empty", `${dirs.join(", ")}: the metrics hold no number to draw`, "Train it again.");
   }
   ensureWritableDir(folder);
-  return writePictures(path.join(folder, "training"), lineSpec(figure), figure.title, flags);
+  return writePictures(path.join(folder, "training"), figure, flags);
 }
 
 /** Runs by the names of their folders; by their paths where those are the same. */
