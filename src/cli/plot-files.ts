@@ -1,4 +1,5 @@
 /** Plots as files: the formats and colours that a command was asked for, and writing a figure in each of them. */
+import * as path from "node:path";
 import type { Command } from "commander";
 import { PICTURE_FORMATS, PICTURES, type PictureFormat } from "../drawing/pictures.ts";
 import { drawPlot } from "../plots/draw.ts";
@@ -34,6 +35,12 @@ export function plotOptions(command: Command): Command {
 function pictureFormats(list: string): PictureFormat[] {
   const names = list.split(",").map((name) => name.trim().toLowerCase());
   return names.includes("all") ? PICTURE_FORMATS : [...new Set(names.map(oneOf("--format", PICTURE_FORMATS)))];
+}
+
+/** What a legend calls folders: their last names, or their paths where those are the same. */
+export function shortNames(dirs: readonly string[]): string[] {
+  const names = dirs.map((dir) => path.basename(path.resolve(dir)));
+  return new Set(names).size === names.length ? names : [...dirs];
 }
 
 /** Writes `<stem>.<ending>` in each format; returns the paths. The same figure gives the same bytes. */

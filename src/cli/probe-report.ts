@@ -5,6 +5,7 @@ import { PROBE_FORMAT } from "../runs/layout.ts";
 import type { ProbeCurve, ProbePoint, ProbeSide } from "../train/probes.ts";
 import { ensureWritableDir } from "../util/files.ts";
 import { writeVersioned } from "../util/json.ts";
+import { oneLine } from "../util/text.ts";
 import { type PlotFlags, writePictures } from "./plot-files.ts";
 import { count, percent, type Style, table } from "./render.ts";
 
@@ -13,9 +14,9 @@ const BAND = 1.96;
 
 type SideName = "pos" | "neg";
 
-/** With line ends that can be seen. */
-function visible(text: string): string {
-  return text.replaceAll("\n", "\u23ce");
+/** A completion on one line, its line ends as they are shown of prompts. */
+export function visible(text: string): string {
+  return oneLine(text.replaceAll("\n", "\u23ce"));
 }
 
 /** What the axis is: the probability of the first side's completion. */

@@ -6,7 +6,7 @@
 import type { TopLevelSpec } from "vega-lite";
 import { wrapWords } from "../util/text.ts";
 import { PLOT_COLORS, type PlotPalette } from "./palette.ts";
-import { SIDE } from "./view.ts";
+import { INK, SIDE } from "./view.ts";
 
 export interface Point {
   readonly x: number;
@@ -97,8 +97,7 @@ interface Looks {
   readonly colors: readonly string[];
   /** Of a series without a name. */
   readonly color: string;
-  /** Of the legend; undefined for one row. */
-  readonly columns: number | undefined;
+  readonly legend: object;
 }
 
 /** The figure as a Vega-Lite specification. */
@@ -132,13 +131,21 @@ function looksOf(panels: readonly Panel[], perRow: number, palette: readonly str
     names,
     colors: names.map((name) => (muted.has(name) ? SIDE : colorOf(name))),
     color: palette[0]!,
-    columns: columns < names.length ? columns : undefined,
+    legend: {
+      title: null,
+      orient: "bottom",
+      direction: "horizontal",
+      ...(panels.some(({ bars }) => bars)
+        ? { symbolType: "stroke", symbolStrokeWidth: LIGHT, symbolSize: 300 }
+        : { symbolStrokeWidth: 0, symbolSize: 70 }),
+      ...(columns < names.length && { columns }),
+    },
   };
 }
 
 function panelSpec(
   { title: heading, x, y, top, series, bars = false, level, place, size = SIZE }: Panel,
-  { names, colors, color: only, columns }: Looks,
+  { names, colors, color: only, legend }: Looks,
 ): object {
   const values = series.flatMap(({ name, points }, i) => {
     const marked = markers(points.length, i / series.length);
@@ -147,14 +154,6 @@ function panelSpec(
       ...(bars ? { low: 0, high: point.y } : marked(j) && { marked: true }),
     }));
   });
-  const legend = {
-    title: null,
-    orient: "bottom",
-    direction: "horizontal",
-    symbolSize: 70,
-    ...(bars ? { symbolType: "stroke", symbolStrokeWidth: LIGHT, symbolSize: 300 } : { symbolStrokeWidth: 0 }),
-    columns,
-  };
   const by = (range?: object) => ({ field: "series", type: "nominal", scale: { domain: names, ...range }, legend });
   // Of a panel without names the only look.
   const look = series.some(({ name }) => name !== "") ? by : () => undefined;
@@ -201,12 +200,12 @@ function panelSpec(
     },
   };
   return {
-    // Beside each other titles are at one height, whatever the axes need; an axis at the top is under its title.
-    title: { text: heading, fontSize: 12, offset: top ? 6 : 10, frame: top ? "bounds" : "group" },
+    ...(top && { title: { text: heading, fontSize: 12, offset: 6 } }),
     width: size[0],
     height: size[1],
     data: { values },
     layer: [
+      ...(top || heading === "" ? [] : [titled(heading)]),
       lines,
       ...(values.some(({ low }) => low !== undefined) ? [bands] : []),
       ...(bars ? [] : [points]),
@@ -237,6 +236,15 @@ function placed({ log = false, sqrt = false, domain }: Axis, nice = false): obje
   const range = log ? { nice: false } : { nice, zero: false };
   const rest = { ...(nice ? {} : { padding: 8 }), ...(domain && { domain }) };
   return { type: "quantitative", scale: { type: log ? "log" : sqrt ? "sqrt" : "linear", ...range, ...rest } };
+}
+
+/** A title of a panel, at one height in a row: Vega's own goes up where the axis has a label at its end. */
+function titled(text: string): object {
+  return {
+    data: { values: [{}] },
+    mark: { type: "text", text, x: 0, y: -10, align: "left", baseline: "bottom", fontSize: 12, fontWeight: "bold" },
+    encoding: { color: { value: INK } },
+  };
 }
 
 /** Of an axis on lines that fit beside it; none of one that the caption names. */

@@ -16,7 +16,7 @@ import type { View } from "vega";
 import type { Config, TopLevelSpec } from "vega-lite";
 import { ADVANCE, drawable, UNITS_PER_EM } from "../drawing/font.ts";
 
-const INK = "#1a1a1a";
+export const INK = "#1a1a1a";
 export const SIDE = "#5c5c5c";
 const GRID = "#e4e4e4";
 /** On a page, where the reader's machine has the fonts; files have outlines of DejaVu Sans Mono. */

@@ -59,6 +59,10 @@ it(
     const shown = await circuit("show", "run");
     expect(shown.code).toBe(0);
     for (const node of stored.nodes) expect(shown.stdout).toContain(`${node.layer}.${node.site}`);
+    const plotted = await circuit("plot", "run", "--format", "svg,pdf", "--out", "plots");
+    expect({ code: plotted.code, stderr: plotted.stderr }).toEqual({ code: 0, stderr: "" });
+    const activations = fs.readFileSync(at("plots", "single_double_quote.activations.svg"), "utf8");
+    for (const node of stored.nodes.slice(0, 24)) expect(activations).toContain(node.id);
     const exported = await circuit("export", "run", "--format", "all", "--out", "figures");
     expect(exported.code).toBe(0);
     const figures = [".svg", ".pdf", ".png", ".tex"];

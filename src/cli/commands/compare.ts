@@ -15,7 +15,7 @@ import { lossSeries, writePlot } from "../curve-files.ts";
 import { textDifference, textOfRun } from "../held-out-text.ts";
 import { jsonOption } from "../options.ts";
 import type { Output } from "../output.ts";
-import { type PlotFlags, plotOptions } from "../plot-files.ts";
+import { type PlotFlags, plotOptions, shortNames } from "../plot-files.ts";
 import { examplesText } from "../program.ts";
 import { plural } from "../render.ts";
 
@@ -251,7 +251,7 @@ async function write(
     caption: [
       `smallest circuits under ${kinds} ablation; ${tasks.length === 1 ? tasks[0] : `geometric mean over ${tasks.length} tasks`}`,
     ],
-    series: entries.map(({ name }, i) => lossSeries(name, curves[i]!)),
+    series: shortNames(entries.map(({ name }) => name)).map((name, i) => lossSeries(name, curves[i]!)),
     header: ["run", "target", "nodes", "edges", "ratio", "ratio_low", "ratio_high"],
     rows: entries.flatMap(({ name }, i) =>
       curves[i]!.map(({ target, nodes, edges, ratio }) => [

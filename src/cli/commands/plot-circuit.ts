@@ -5,7 +5,6 @@ import type { Circuit, CircuitNode } from "../../circuits/schema.ts";
 import type { PairBatch } from "../../data/pairs.ts";
 import { Model } from "../../model/model.ts";
 import { ensureWritableDir, pathExists, writeFileAtomic } from "../../util/files.ts";
-import { oneLine } from "../../util/text.ts";
 import { activationFigure } from "../activation-plot.ts";
 import { openCollection } from "../circuit-files.ts";
 import { circuitsOf, type StoredCircuitFlags, storedCircuitOptions, type TaskCircuit } from "../circuit-source.ts";
@@ -17,6 +16,7 @@ import { nodeActivations } from "../node-activations.ts";
 import { jsonOption, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { type PlotFlags, plotOptions, writePictures } from "../plot-files.ts";
+import { visible } from "../probe-report.ts";
 import { examplesText } from "../program.ts";
 import { prepareText } from "../trained-run.ts";
 
@@ -137,7 +137,7 @@ function sidesOf({ right, rows }: PairBatch, { tokenText }: ExtractSource): [fir
     const tokens = new Set(Array.from({ length: rows / 2 }, (_, pair) => right[2 * pair + side]!));
     const [token] = tokens;
     return tokens.size === 1
-      ? `prompts to complete with ${oneLine(tokenText(token!))}`
+      ? `prompts to complete with ${visible(tokenText(token!))}`
       : `prompts of the ${place} side`;
   };
   return [name(0, "first"), name(1, "second")];

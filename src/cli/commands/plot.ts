@@ -10,7 +10,7 @@ import { type EngineFlags, engineOptions } from "../engine.ts";
 import { interruptible } from "../interrupt.ts";
 import { jsonOption, oneOf } from "../options.ts";
 import type { Output } from "../output.ts";
-import { type PlotFlags, plotOptions, writePictures } from "../plot-files.ts";
+import { type PlotFlags, plotOptions, shortNames, writePictures } from "../plot-files.ts";
 import { plotProbes } from "../probes-over-training.ts";
 import { examplesText } from "../program.ts";
 import { plural } from "../render.ts";
@@ -74,7 +74,8 @@ function probes(dirs: readonly string[], folder: string, flags: Flags, out: Outp
 async function training(dirs: readonly string[], folder: string, flags: Flags, out: Output): Promise<string[]> {
   const twice = dirs.find((dir, i) => dirs.findIndex((other) => path.resolve(other) === path.resolve(dir)) < i);
   if (twice !== undefined) throw inputError("plot-runs", `${twice} is given twice`, "Give each run once.");
-  const runs = named(dirs).map(({ dir, name }) => metricsOf(dir, name, out));
+  const names = shortNames(dirs);
+  const runs = dirs.map((dir, i) => metricsOf(dir, names[i]!, out));
   const tasks = flags.task === undefined ? undefined : wantedTasks(runs, flags.task);
   tellDifferentTasks(runs, tasks, out);
   const figure = trainingFigure(runs, { x: flags.x, ...(tasks && { tasks }) });
@@ -83,12 +84,6 @@ async function training(dirs: readonly string[], folder: string, flags: Flags, o
   }
   ensureWritableDir(folder);
   return writePictures(path.join(folder, "training"), figure, flags);
-}
-
-/** Runs by the names of their folders; by their paths where those are the same. */
-function named(dirs: readonly string[]): { dir: string; name: string }[] {
-  const names = dirs.map((dir) => path.basename(path.resolve(dir)));
-  return dirs.map((dir, i) => ({ dir, name: new Set(names).size === names.length ? names[i]! : dir }));
 }
 
 function metricsOf(dir: string, name: string, out: Output): RunMetrics {
