@@ -1,6 +1,6 @@
 /** Plots as files: the formats and colours that a command was asked for, and writing a figure in each of them. */
 import * as path from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { PICTURE_FORMATS, PICTURES, type PictureFormat } from "../drawing/pictures.ts";
 import { drawPlot } from "../plots/draw.ts";
 import { type Figure, lineSpec } from "../plots/lines.ts";
@@ -18,11 +18,10 @@ export const SVG_ONLY: PlotFlags = { format: ["svg"], palette: "default" };
 /** Adds `--format` and `--palette`. */
 export function plotOptions(command: Command): Command {
   return command
-    .option(
-      "--format <list>",
-      `formats of plots, separated by commas: ${PICTURE_FORMATS.join(", ")}, or all (default: svg)`,
-      pictureFormats,
-      SVG_ONLY.format,
+    .addOption(
+      new Option("--format <list>", `formats of plots, separated by commas: ${PICTURE_FORMATS.join(", ")}, or all`)
+        .default(SVG_ONLY.format, "svg")
+        .argParser(pictureFormats),
     )
     .option(
       "--palette <name>",

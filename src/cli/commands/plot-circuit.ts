@@ -6,7 +6,7 @@ import type { PairBatch } from "../../data/pairs.ts";
 import { Model } from "../../model/model.ts";
 import { ensureWritableDir, pathExists, writeFileAtomic } from "../../util/files.ts";
 import { activationFigure } from "../activation-plot.ts";
-import { openCollection } from "../circuit-files.ts";
+import { CIRCUIT, openCollection } from "../circuit-files.ts";
 import { circuitsOf, type StoredCircuitFlags, storedCircuitOptions, type TaskCircuit } from "../circuit-source.ts";
 import { writeCurves } from "../curve-files.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
@@ -65,7 +65,8 @@ async function plot(dir: string, flags: Flags, out: Output, signal: AbortSignal)
 async function plotLosses(dir: string, flags: Flags, out: Output): Promise<string[]> {
   const circuits = [...openCollection(dir).circuits].map(([task, circuit]) => ({ task, circuit }));
   if (flags.nodes > 0) out.notice(`${dir} has circuits without their run: activations are not drawn`);
-  return writeCurves(flags.out ?? dir, circuits, out, flags);
+  const folder = path.basename(dir) === CIRCUIT ? path.dirname(dir) : dir;
+  return writeCurves(flags.out ?? folder, circuits, out, flags);
 }
 
 async function plotAll(dir: string, flags: Flags, out: Output, signal: AbortSignal): Promise<string[]> {
