@@ -1,5 +1,4 @@
 /** Marks that views share: straight lines, and the legend's samples of what occurs. */
-
 import type { Mark, Stroke } from "../../drawing/drawing.ts";
 import { SHADES_WIDTH } from "../layout/frame.ts";
 import type { LegendItem } from "../layout/scene.ts";

@@ -1,5 +1,4 @@
 /** What surrounds an unrolled figure: the prompt above; the legend and the notes below. */
-
 import { drawable } from "../../drawing/font.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
 import type { Trace, UnrollOptions } from "../trace.ts";

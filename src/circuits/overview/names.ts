@@ -1,5 +1,4 @@
 /** Names in the overview: of sublayers among their nodes, of circuits in the margins. */
-
 import type { Item, TextMark } from "../../drawing/drawing.ts";
 import { drawable } from "../../drawing/font.ts";
 import { median } from "../../util/statistics.ts";

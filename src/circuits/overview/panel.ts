@@ -3,7 +3,6 @@
  * above), how many nodes and weights are in exactly one, two, ... circuits beside what chance would give, and the summary. Nothing
  * where there are not two circuits.
  */
-
 import type { Item, Mark, TextMark } from "../../drawing/drawing.ts";
 import { drawable } from "../../drawing/font.ts";
 import { count } from "../../util/text.ts";

@@ -3,7 +3,6 @@
  * their names in the margins; below, how much each two of them share. A node of several circuits is a disc with a sector for
  * each, a weight of several is striped.
  */
-
 import type { Drawing, Item, Mark, TextMark } from "../../drawing/drawing.ts";
 import { drawable } from "../../drawing/font.ts";
 import { count, plural } from "../../util/text.ts";
