@@ -31,6 +31,8 @@ export { type CorpusRecord, openCorpus, type TokenCorpus, type TokenCorpusOption
 export { bpeTokenizer, type Tokenizer } from "./data/tokenizer.ts";
 export { tokenizerFromJson, tokenizerToJson } from "./data/tokenizer-json.ts";
 export { taskTokenizer } from "./data/vocabulary.ts";
+export type { Drawing } from "./drawing/drawing.ts";
+export { PICTURE_FORMATS, PICTURES, type PictureFormat } from "./drawing/pictures.ts";
 export type { Activation, DenseParam, Engine, EngineInfo, SparseParam, TokenShape } from "./engine/engine.ts";
 export { createEngine, type EngineChoice, type EngineOptions, type SelectedEngine } from "./engine/select.ts";
 export { Tape } from "./engine/tape.ts";
@@ -42,6 +44,7 @@ export { Model } from "./model/model.ts";
 export { initParams, type ParamSpec, paramSpecs } from "./model/names.ts";
 export type { Params, StoredModel } from "./model/params.ts";
 export { type NodeId, type NodeRef, nodeCount, nodeId, parseNodeId, type Site, siteSpecs } from "./model/sites.ts";
+export { drawPlot } from "./plots/draw.ts";
 export { type Figure, lineSpec } from "./plots/lines.ts";
 export { renderSvg } from "./plots/svg.ts";
 export { CircuitEvaluator, type Evaluator, type Score } from "./prune/evaluator.ts";

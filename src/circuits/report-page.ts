@@ -29,7 +29,9 @@ export async function reportPage(report: Report, labels: Labels = new Map()): Pr
   const { circuit, summary } = report;
   const title = `${circuit.task}: is the circuit real?`;
   const sections: Markup[] = [];
-  for (const { check } of allChecks(report.checks)) if (check) sections.push(await section(check, labels));
+  for (const { check } of allChecks(report.checks)) {
+    if (check) sections.push(await section(check, circuit.target, labels));
+  }
   const page = html`<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -110,8 +112,8 @@ ${rows}</tbody>
 </table></div>`;
 }
 
-async function section(check: ReportCheck, labels: Labels): Promise<Markup> {
-  const plots = await plotFigures(check.plots);
+async function section(check: ReportCheck, target: number, labels: Labels): Promise<Markup> {
+  const plots = await plotFigures(check.plots, target);
   return html`<section id="${anchor(check.name)}">
 <h2>${sentence(check.name)} ${badge(check.verdict)}</h2>
 <p class="question">${check.question}</p>

@@ -8,14 +8,15 @@ import type { Plot } from "./verification.ts";
 /** Pixels; two beside each other on a page of paper. */
 const SIZE = [240, 175] as const;
 
-export function plotFigures(plots: readonly Plot[]): Promise<Markup[]> {
-  return Promise.all(plots.map(plotFigure));
+/** `target`: task loss that the circuit was to meet. */
+export function plotFigures(plots: readonly Plot[], target: number): Promise<Markup[]> {
+  return Promise.all(plots.map((plot) => plotFigure(plot, target)));
 }
 
-async function plotFigure(plot: Plot): Promise<Markup> {
+async function plotFigure(plot: Plot, target: number): Promise<Markup> {
   const { title, x, y, level } = plot;
   const series = plot.series.map((s) => drawable(s, plot)).filter(({ points }) => points.length > 0);
-  const caption = html`<figcaption>${title}<span>${notes(plot, series).join(" ")}</span></figcaption>`;
+  const caption = html`<figcaption>${title}<span>${notes(plot, series, target).join(" ")}</span></figcaption>`;
   if (series.length === 0) return html`<figure>${caption}</figure>\n`;
   const panel = {
     title: "",
@@ -66,12 +67,17 @@ function drawable(
   };
 }
 
-function notes({ level, series: all }: Plot, series: readonly Series[]): string[] {
+function notes({ y, level, series: all }: Plot, series: readonly Series[], target: number): string[] {
   const points = series.flatMap((s) => s.points);
   const left = all.flatMap((s) => s.points).length - points.length;
   return [
     ...(points.length === 0 ? ["Nothing to draw."] : []),
-    ...(level === undefined ? [] : [`Dashed: ${Number(level.toPrecision(4))}.`]),
+    ...(level === undefined ? [] : [`Dashed: ${levelName(level, y.label, target)}.`]),
     ...(left > 0 ? [`Not drawn, at or below 0 on a logarithmic axis: n = ${left}.`] : []),
   ];
+}
+
+function levelName(level: number, axis: string, target: number): string {
+  if (level === target) return `the target task loss, ${target} nats`;
+  return `${oneLine(axis)} of ${Number(level.toPrecision(4))}`;
 }

@@ -38,6 +38,11 @@ await runProgram({
       summary: "edges of several models' circuits at equal task loss",
       load: () => import("./commands/compare.ts"),
     },
+    {
+      name: "plot",
+      summary: "draw task loss against edges, and what nodes carry",
+      load: () => import("./commands/plot-circuit.ts"),
+    },
     { name: "export", summary: "write figures and tables of a circuit", load: () => import("./commands/export.ts") },
     {
       name: "overview",

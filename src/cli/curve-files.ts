@@ -9,12 +9,12 @@ import {
   targetsOf,
 } from "../circuits/curves.ts";
 import { csvTable } from "../circuits/export/csv.ts";
-import { type Figure, lineSpec, type Series } from "../plots/lines.ts";
-import { renderSvg } from "../plots/svg.ts";
+import type { Figure, Series } from "../plots/lines.ts";
 import { CURVES_FORMAT } from "../runs/layout.ts";
 import { ensureWritableDir, writeFileAtomic } from "../util/files.ts";
 import { writeVersioned } from "../util/json.ts";
 import type { Output } from "./output.ts";
+import { type PlotFlags, SVG_ONLY, writePictures } from "./plot-files.ts";
 import { plural } from "./render.ts";
 
 const MEAN = "geometric mean";
@@ -27,7 +27,12 @@ const SIZE = [420, 300] as const;
  *
  * @returns the paths of the files.
  */
-export async function writeCurves(dir: string, circuits: readonly TaskCircuit[], out: Output): Promise<string[]> {
+export async function writeCurves(
+  dir: string,
+  circuits: readonly TaskCircuit[],
+  out: Output,
+  flags: PlotFlags = SVG_ONLY,
+): Promise<string[]> {
   const targets = targetsOf(circuits);
   const [model] = circuits.flatMap(({ circuit }) => circuit ?? []);
   if (model === undefined || targets.length === 0) return [];
@@ -39,7 +44,7 @@ export async function writeCurves(dir: string, circuits: readonly TaskCircuit[],
   const json = path.join(dir, "curves.json");
   ensureWritableDir(dir);
   writeVersioned(json, CURVES_FORMAT, { run, ablation, tasks, pooled });
-  const plotted = await writePlot(dir, {
+  const plot = {
     title: `${run}: task loss against edges`,
     caption: [`smallest circuits under ${ablation} ablation; ${poolText(pooled, circuits.length)}`],
     series: [...mean, ...tasks.map(({ task, points }) => lossSeries(task, points))],
@@ -53,7 +58,8 @@ export async function writeCurves(dir: string, circuits: readonly TaskCircuit[],
       ),
       ...pooled.map(({ target, nodes, edges }) => [MEAN, target, nodes, edges, null, null, null]),
     ],
-  });
+  };
+  const plotted = await writePlot(dir, plot, flags);
   const files = [json, ...plotted];
   out.line(`  written ${files.join(", ")}`);
   return files;
@@ -80,12 +86,15 @@ interface Plot {
 }
 
 /** Writes `curves.csv` and, if there is something to draw, `curves.svg` into a folder; returns their paths. */
-export async function writePlot(dir: string, { header, rows, ...plot }: Plot): Promise<string[]> {
-  const files = [path.join(dir, "curves.csv"), path.join(dir, "curves.svg")] as const;
-  writeFileAtomic(files[0], csvTable(header, rows));
-  if (plot.series.every(({ points }) => points.length === 0)) return [files[0]];
-  writeFileAtomic(files[1], await renderSvg(lineSpec(lossFigure(plot))));
-  return [...files];
+export async function writePlot(
+  dir: string,
+  { header, rows, ...plot }: Plot,
+  flags: PlotFlags = SVG_ONLY,
+): Promise<string[]> {
+  const csv = path.join(dir, "curves.csv");
+  writeFileAtomic(csv, csvTable(header, rows));
+  if (plot.series.every(({ points }) => points.length === 0)) return [csv];
+  return [csv, ...(await writePictures(path.join(dir, "curves"), lossFigure(plot), flags))];
 }
 
 function lossFigure({ title, caption, series }: Omit<Plot, "header" | "rows">): Figure {

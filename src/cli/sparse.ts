@@ -16,6 +16,11 @@ await runProgram({
       summary: "train a weight-sparse transformer on a task",
       load: () => import("./commands/train.ts"),
     },
+    {
+      name: "plot",
+      summary: "draw training curves of runs, and their probes over training",
+      load: () => import("./commands/plot.ts"),
+    },
     { name: "eval", summary: "score a run on its tasks", load: () => import("./commands/eval.ts") },
     {
       name: "forward",

@@ -6,7 +6,8 @@
  *               tokenizer.json  report.json                 checkpoints/step-000500/
  *               task/<file>     the user's own task     circuits/<task>/...
  *               corpus.json     sources of a real corpus
- *               probes/<task>/  curves                  DONE                  written last
+ *               probes/<task>/  curves                  plots/                figures of training
+ *               DONE            written last
  */
 import * as path from "node:path";
 import { inputError } from "../util/errors.ts";
@@ -31,6 +32,7 @@ export interface RunPaths {
   readonly report: string;
   readonly circuits: string;
   readonly probes: string;
+  readonly plots: string;
   readonly done: string;
 }
 
@@ -46,6 +48,7 @@ export function runPaths(dir: string): RunPaths {
     report: path.join(dir, "report.json"),
     circuits: path.join(dir, "circuits"),
     probes: path.join(dir, "probes"),
+    plots: path.join(dir, "plots"),
     done: path.join(dir, "DONE"),
   };
 }

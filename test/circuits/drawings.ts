@@ -1,11 +1,11 @@
 /** What every figure keeps to, checked on its marks. */
 import { expect } from "vitest";
-import type { Drawing, Mark, TextMark } from "../../src/circuits/export/drawing.ts";
-import { pdfText } from "../../src/circuits/export/pdf.ts";
-import { pngBytes } from "../../src/circuits/export/png.ts";
-import { tikzText } from "../../src/circuits/export/tikz.ts";
-import { ADVANCE, UNITS_PER_EM } from "../../src/circuits/layout/font.ts";
 import { type Box, overlaps } from "../../src/circuits/layout/scene.ts";
+import type { Drawing, Mark, Point, TextMark } from "../../src/drawing/drawing.ts";
+import { ADVANCE, UNITS_PER_EM } from "../../src/drawing/font.ts";
+import { pdfText } from "../../src/drawing/pdf.ts";
+import { pngBytes } from "../../src/drawing/png.ts";
+import { tikzText } from "../../src/drawing/tikz.ts";
 import { decodePng, likeness, renderPdf } from "../support/pixels.ts";
 import { compile } from "../support/programs.ts";
 
@@ -14,9 +14,26 @@ export const marksOf = ({ groups }: Drawing): Mark[] =>
 export const textsOf = (drawing: Drawing): TextMark[] => marksOf(drawing).filter((m) => m.type === "text");
 
 /** What the glyphs of a text may cover. */
-function inkBox({ x, y, anchor, size, text }: TextMark): Box {
+function inkBox({ x, y, anchor, size, text, angle }: TextMark): Box {
   const width = ([...text].length * ADVANCE * size) / UNITS_PER_EM;
+  if (angle === -90)
+    return { x: x - 0.72 * size, y: y - (anchor === "middle" ? width / 2 : width), width: 0.9 * size, height: width };
   return { x: anchor === "middle" ? x - width / 2 : x, y: y - 0.72 * size, width, height: 0.9 * size };
+}
+
+function placesOf(mark: Mark): readonly Point[] {
+  switch (mark.type) {
+    case "line":
+      return mark.points;
+    case "segments":
+      return mark.segments.flat();
+    case "path":
+      return mark.commands.filter((command) => command.type !== "Z");
+    case "rect":
+      return [mark.box];
+    default:
+      return [mark];
+  }
 }
 
 /** No text covers another, and nothing leaves the canvas. */
@@ -33,12 +50,7 @@ export function checkDrawing(drawing: Drawing): void {
     }
   }
   for (const mark of marksOf(drawing)) {
-    const points =
-      mark.type === "line"
-        ? mark.points
-        : mark.type === "segments"
-          ? mark.segments.flat()
-          : [mark.type === "rect" ? mark.box : mark];
+    const points = placesOf(mark);
     for (const { x, y } of points) {
       if (!(x >= 0 && y >= 0 && x <= drawing.width && y <= drawing.height)) wrong.push(`${mark.type} at ${x}, ${y}`);
     }

@@ -1,18 +1,18 @@
 /** Figures in every picture format: one geometry, drawn alike by programs that know nothing of each other. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Mark } from "../../src/circuits/export/drawing.ts";
 import { drawFigure, type FigureOptions, LAYOUTS, type Layout } from "../../src/circuits/export/figure.ts";
 import { circuitLatex } from "../../src/circuits/export/latex.ts";
-import { escapeLatex } from "../../src/circuits/export/latex-text.ts";
 import { PALETTE_NAMES } from "../../src/circuits/export/palette.ts";
-import { pdfText } from "../../src/circuits/export/pdf.ts";
-import { pngBytes } from "../../src/circuits/export/png.ts";
 import { whyNotDrawn } from "../../src/circuits/export/summary-view.ts";
-import { svgText } from "../../src/circuits/export/svg.ts";
-import { tikzText } from "../../src/circuits/export/tikz.ts";
-import { ADVANCE, drawable, outline, UNITS_PER_EM } from "../../src/circuits/layout/font.ts";
 import type { Circuit } from "../../src/circuits/schema.ts";
+import type { Mark } from "../../src/drawing/drawing.ts";
+import { ADVANCE, drawable, outline, UNITS_PER_EM } from "../../src/drawing/font.ts";
+import { escapeLatex } from "../../src/drawing/latex-text.ts";
+import { pdfText } from "../../src/drawing/pdf.ts";
+import { pngBytes } from "../../src/drawing/png.ts";
+import { svgText } from "../../src/drawing/svg.ts";
+import { tikzText } from "../../src/drawing/tikz.ts";
 import { decodePng, inkGrid } from "../support/pixels.ts";
 import { compile, hasLatex, hasPoppler, overfull } from "../support/programs.ts";
 import { useTempDir } from "../support/temp.ts";

@@ -153,7 +153,10 @@ describe("plots", () => {
   test("one SVG each, with the title as its caption", async () => {
     const elements = parseXml(await pageOf({ plots: [samplePlot("first"), samplePlot("second")] }));
     expect(named(elements, "svg")).toHaveLength(2);
-    expect(named(elements, "figcaption").map(({ text }) => text)).toEqual(["firstDashed: 0.4.", "secondDashed: 0.4."]);
+    expect(named(elements, "figcaption").map(({ text }) => text)).toEqual([
+      "firstDashed: first of 0.4.",
+      "secondDashed: second of 0.4.",
+    ]);
   });
 
   test.each([

@@ -31,7 +31,11 @@ function group(name: string, ...commands: readonly string[]) {
 }
 
 const COMMANDS = [
-  ...["train", "eval", "forward", "compare"].map((name) => ({ name, summary: name, load: load(name) })),
+  ...["train", "eval", "forward", "compare", "plot", "plot-circuit"].map((name) => ({
+    name,
+    summary: name,
+    load: load(name),
+  })),
   { name: "tasks", summary: "tasks", load: load("tasks"), commands: group("tasks", "show") },
   { name: "corpus", summary: "corpus", commands: group("corpus", "show", "stats") },
   { name: "tokenizer", summary: "tokenizer", commands: group("tokenizer", "train") },

@@ -74,6 +74,19 @@ it(
 );
 
 it(
+  "plots what the nodes of a circuit carry",
+  async () => {
+    const plotted = await circuit("plot", "run", "--format", "svg,pdf", "--out", "plots");
+    expect({ code: plotted.code, stderr: plotted.stderr }).toEqual({ code: 0, stderr: "" });
+    const { nodes } = parseCircuit(fs.readFileSync(at(FOLDER, "circuit.json"), "utf8"), "circuit.json");
+    const [, ...rows] = fs.readFileSync(at("plots", "single_double_quote.activations.csv"), "utf8").split("\r\n");
+    const drawn = new Set(rows.map((row) => row.split(",")[0]!));
+    expect(nodes.map(({ id }): string => id).filter((id) => drawn.has(id))).toHaveLength(Math.min(nodes.length, 24));
+  },
+  TIMEOUT,
+);
+
+it(
   "exports the circuit on prompts: figures and attribution graphs, the same bytes again",
   async () => {
     const files = (folder: string): Record<string, Buffer> =>

@@ -125,9 +125,11 @@ describe("a run", { timeout: TIMEOUT }, () => {
     expect(first.stdout).toContain("written runs/quotes/probes/single_double_quote/comment.svg");
     const curves = events(again.stdout).filter(({ event }) => event === "probe");
     expect(curves.map(({ probe }) => probe)).toEqual(["comment", "nested", "strings"]);
-    for (const { probe, svg, json, points } of curves) {
+    for (const { probe, plots, json, points } of curves) {
       expect(JSON.parse(bytes(json as string).toString())).toMatchObject({ format: "sparse-circuits/probe", points });
-      expect(bytes(svg as string).equals(bytes(`runs/quotes/probes/single_double_quote/${probe}.svg`))).toBe(true);
+      expect(bytes((plots as string[])[0]!).equals(bytes(`runs/quotes/probes/single_double_quote/${probe}.svg`))).toBe(
+        true,
+      );
     }
     fs.rmSync(at("runs/quotes/probes"), { recursive: true });
   });

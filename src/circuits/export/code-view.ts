@@ -3,12 +3,12 @@
  * what nodes carry, arcs from the token that is read to the one that reads, and the answers. Draws what `codeLayout` placed
  * and moves nothing.
  */
+import type { Drawing, Item, Mark, Stroke } from "../../drawing/drawing.ts";
 import { type CodeLayout, codeLayout } from "../layout/code.ts";
 import type { Arc, CodeToken } from "../layout/code-panel.ts";
 import type { Box, Point } from "../layout/scene.ts";
 import type { Circuit } from "../schema.ts";
 import type { Trace } from "../trace.ts";
-import type { Drawing, Item, Mark, Stroke } from "./drawing.ts";
 import { type Palette, weightStroke } from "./palette.ts";
 import { textItem, tokenItem } from "./structure-view.ts";
 

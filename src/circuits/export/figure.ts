@@ -1,10 +1,10 @@
 /** The figure of a circuit in a layout and a palette: the drawing that every picture format writes. */
+import type { Drawing } from "../../drawing/drawing.ts";
 import { inputError } from "../../util/errors.ts";
 import { unrolledLayout } from "../layout/unrolled.ts";
 import type { Circuit } from "../schema.ts";
 import type { Trace } from "../trace.ts";
 import { codeView } from "./code-view.ts";
-import type { Drawing } from "./drawing.ts";
 import { forceView } from "./force-view.ts";
 import { PALETTES, type PaletteName } from "./palette.ts";
 import { structureView } from "./structure-view.ts";

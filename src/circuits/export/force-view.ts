@@ -2,15 +2,15 @@
  * The free-form view: ForceAtlas2 positions, one disc a node in its site's colour, weights red or blue, links grey. An
  * overview of what hangs together; the structure view is the figure.
  */
+import type { Drawing, Item, Mark, Stroke } from "../../drawing/drawing.ts";
+import { drawable } from "../../drawing/font.ts";
 import { SITES, type Site } from "../../model/sites.ts";
 import { forceLayout } from "../forceLayout.ts";
 import { shownName } from "../graph.ts";
-import { drawable } from "../layout/font.ts";
 import { crosses } from "../layout/labels.ts";
 import { type Box, overlaps, type Point } from "../layout/scene.ts";
 import { formatWeight, oneLine, textWidth, truncate } from "../layout/text.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
-import type { Drawing, Item, Mark, Stroke } from "./drawing.ts";
 import { attentionStroke, type Palette, weightStroke } from "./palette.ts";
 
 const MARGIN = 60;

@@ -2,11 +2,11 @@
  * GraphML with typed attributes: circuit nodes with the positions of the structure view, edges of kind "weight" (signed) and
  * links of their own kinds, without a weight. Read by networkx, igraph, Gephi, yEd, Cytoscape.
  */
+import { escapeXml } from "../../drawing/xml.ts";
 import { roundFloat } from "../file.ts";
 import { circuitGraph } from "../graph.ts";
 import { structureLayout } from "../layout.ts";
 import type { Circuit } from "../schema.ts";
-import { escapeXml } from "./xml.ts";
 
 type Value = string | number | null | undefined;
 

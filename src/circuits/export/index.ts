@@ -1,4 +1,9 @@
 /** The formats a circuit can be exported to: each a pure function from circuit to text or bytes. */
+import type { Drawing } from "../../drawing/drawing.ts";
+import { pdfText } from "../../drawing/pdf.ts";
+import { pngBytes } from "../../drawing/png.ts";
+import { svgText } from "../../drawing/svg.ts";
+import { tikzText } from "../../drawing/tikz.ts";
 import { inputError } from "../../util/errors.ts";
 import { formatJson } from "../../util/json.ts";
 import { nearest } from "../../util/nearest.ts";
@@ -6,16 +11,11 @@ import type { Circuit } from "../schema.ts";
 import { attributionGraph } from "./attribution.ts";
 import { circuitCsv } from "./csv.ts";
 import { circuitDot } from "./dot.ts";
-import type { Drawing } from "./drawing.ts";
 import { drawFigure, type FigureOptions, PROMPT_HINT } from "./figure.ts";
 import { circuitGexf } from "./gexf.ts";
 import { circuitGraphml } from "./graphml.ts";
 import { circuitJson } from "./json.ts";
 import { circuitLatex } from "./latex.ts";
-import { pdfText } from "./pdf.ts";
-import { pngBytes } from "./png.ts";
-import { svgText } from "./svg.ts";
-import { tikzText } from "./tikz.ts";
 
 export { type FigureOptions, LAYOUTS, type Layout, PROMPT_HINT, whyAbsent } from "./figure.ts";
 export { PALETTE_NAMES, type PaletteName } from "./palette.ts";

@@ -2,9 +2,9 @@
  * Tables of nodes and edges for LaTeX, with booktabs' rules, no wider than the 345 points of an article's text; long ones
  * break over pages (longtable). Links are not part of it. A comment at the top says which packages a paper needs.
  */
+import { escapeLatex } from "../../drawing/latex-text.ts";
 import { cellWidth, formatWeight, oneLine, truncate, visibleToken } from "../layout/text.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
-import { escapeLatex } from "./latex-text.ts";
 
 /** Lines of a page; longer tables break. */
 const PAGE_LINES = 45;

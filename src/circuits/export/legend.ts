@@ -1,7 +1,7 @@
 /** Marks that views share: straight lines, and the legend's samples of what occurs. */
+import type { Mark, Stroke } from "../../drawing/drawing.ts";
 import { SHADES_WIDTH } from "../layout/frame.ts";
 import type { LegendItem } from "../layout/scene.ts";
-import type { Mark, Stroke } from "./drawing.ts";
 import { attentionStroke, type Palette, weightStroke } from "./palette.ts";
 
 /** Outlines and letters of what carries what it would if it were ablated, in every palette. */

@@ -2,7 +2,7 @@
  * HTML by a tagged template that escapes whatever is put in: markup comes from the program's own text only. Written as XML
  * (every element closed, attributes quoted), so that any parser reads it.
  */
-import { escapeXml } from "./xml.ts";
+import { escapeXml } from "../../drawing/xml.ts";
 
 /** Text that is markup already. */
 export class Markup {

@@ -2,9 +2,9 @@
  * Colours and line styles of figures. In the default palette red is positive and blue negative, as in the paper; the
  * numbers on the lines have their sign in every palette.
  */
+import type { Stroke } from "../../drawing/drawing.ts";
 import type { Site } from "../../model/sites.ts";
 import type { CircuitLink } from "../schema.ts";
-import type { Stroke } from "./drawing.ts";
 
 interface Colors {
   readonly positive: string;

@@ -3,11 +3,11 @@
  * attention dotted, layer boundaries dashed. Draws what `structureLayout` placed and moves nothing. Details that have
  * no room are tooltips.
  */
-import type { Face } from "../layout/font.ts";
+import type { Drawing, Item, Mark, Stroke } from "../../drawing/drawing.ts";
+import type { Face } from "../../drawing/font.ts";
 import type { EdgeItem, NodeItem, TextItem, TextRole, TokenItem } from "../layout/scene.ts";
 import { structureLayout } from "../layout.ts";
 import type { Circuit } from "../schema.ts";
-import type { Drawing, Item, Mark, Stroke } from "./drawing.ts";
 import { channelMark, horizontal, legendMarks } from "./legend.ts";
 import { attentionStroke, type Palette, signColor, weightStroke } from "./palette.ts";
 

@@ -2,12 +2,12 @@
  * What stands in for a figure of a circuit that is too large to be drawn node by node: one box for each site with its
  * number of nodes, one arrow for each pair of sites with its number of weights, and the nodes that matter most.
  */
+import type { Drawing, Item, Mark, TextMark } from "../../drawing/drawing.ts";
+import { drawable } from "../../drawing/font.ts";
 import { SITES, type Site } from "../../model/sites.ts";
-import { drawable } from "../layout/font.ts";
 import { captions, ROW_NAMES } from "../layout/frame.ts";
 import { oneLine, textWidth, truncate } from "../layout/text.ts";
 import type { Circuit } from "../schema.ts";
-import type { Drawing, Item, Mark, TextMark } from "./drawing.ts";
 import type { Palette } from "./palette.ts";
 
 /** More than this in a figure is a black square. */

@@ -3,12 +3,12 @@
  * attention sideways, activations as numbers and shades, what is inactive grey, answers with probability bars. Draws
  * what `unrolledLayout` placed and moves nothing.
  */
+import type { Drawing, Item, Mark, Stroke } from "../../drawing/drawing.ts";
 import type { NodeItem } from "../layout/scene.ts";
 import type { MoveItem } from "../layout/sideways.ts";
 import { unrolledLayout } from "../layout/unrolled.ts";
 import type { Circuit } from "../schema.ts";
 import type { Trace } from "../trace.ts";
-import type { Drawing, Item, Mark, Stroke } from "./drawing.ts";
 import { channelMark, horizontal, IDLE, legendMarks } from "./legend.ts";
 import { attentionStroke, type Palette, weightStroke } from "./palette.ts";
 import { textItem } from "./structure-view.ts";

@@ -1,6 +1,6 @@
 /** The answers under the last token of an unrolled figure: token, and its probability in the circuit and the full model as bars. */
+import { drawable } from "../../drawing/font.ts";
 import type { Trace } from "../trace.ts";
-import { drawable } from "./font.ts";
 import type { Box, Point, TextItem, TokenItem } from "./scene.ts";
 import { textWidth, truncate, visibleToken } from "./text.ts";
 

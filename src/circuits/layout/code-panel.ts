@@ -2,11 +2,11 @@
  * A panel of the code view: the prompt's text once, shaded by what one node carries, with the arcs of its attention. All
  * panels of a figure have their lines at the same heights. Geometry only.
  */
+import { ADVANCE, drawable, UNITS_PER_EM } from "../../drawing/font.ts";
 import { shownName } from "../graph.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
 import { activity, type Gathering, headKey, type Trace } from "../trace.ts";
 import type { CodeText, Piece, Rows } from "./code-text.ts";
-import { ADVANCE, drawable, UNITS_PER_EM } from "./font.ts";
 import type { Box, Point, TextItem } from "./scene.ts";
 import { formatWeight, oneLine, textWidth, truncate, visibleToken } from "./text.ts";
 

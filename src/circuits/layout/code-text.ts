@@ -2,7 +2,7 @@
  * A prompt set as code: in cells of a monospace font, with its own line breaks. Long lines are wrapped at a token; a token
  * that has line breaks in it stands in pieces. Pure text: no pixels, no circuit.
  */
-import { drawable } from "./font.ts";
+import { drawable } from "../../drawing/font.ts";
 import { oneLine } from "./text.ts";
 
 /** A part of a token on one line. */

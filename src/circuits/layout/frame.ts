@@ -1,7 +1,7 @@
 /** What surrounds a figure: title lines, legend, notes at the bottom. */
+import { drawable } from "../../drawing/font.ts";
 import type { Site } from "../../model/sites.ts";
 import type { Circuit } from "../schema.ts";
-import { drawable } from "./font.ts";
 import type { LegendItem, TextItem, TextRole } from "./scene.ts";
 import { showsReads } from "./shapes.ts";
 import { oneLine, textWidth, truncate } from "./text.ts";

@@ -2,17 +2,9 @@
  * The structure view as geometry: everything that a figure draws, with positions in pixels, y downwards. Writers of
  * formats add colours and syntax but move nothing, so a figure's geometry can be checked here.
  */
+import type { Box, Point } from "../../drawing/drawing.ts";
 
-export interface Point {
-  readonly x: number;
-  readonly y: number;
-}
-
-/** Top left corner and size. */
-export interface Box extends Point {
-  readonly width: number;
-  readonly height: number;
-}
+export type { Box, Point };
 
 export type TextRole = "title" | "subtitle" | "note" | "node" | "side" | "token" | "weight" | "layer" | "row" | "code";
 

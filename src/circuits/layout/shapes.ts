@@ -1,7 +1,7 @@
 /** How large each node of the structure view is: its shape, its name, and the texts beside it. */
+import { drawable } from "../../drawing/font.ts";
 import { positionName, scaleMark, shortName, shownName } from "../graph.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
-import { drawable } from "./font.ts";
 import type { NodeItem, TextItem, TextRole } from "./scene.ts";
 import { oneLine, textWidth, truncate, visibleToken, wrap } from "./text.ts";
 

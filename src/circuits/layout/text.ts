@@ -2,6 +2,9 @@
  * Text of figures and tables: how wide it is, how it is cut, how tokens and weights are written. Figures use a
  * monospace font, so that width follows from the number of cells and boxes can be sized without a font at hand.
  */
+import { oneLine } from "../../util/text.ts";
+
+export { oneLine };
 
 /** Advance of a cell in ems: a little more than the widest common monospace font (DejaVu Sans Mono, 0.602). */
 const CELL_EM = 0.615;
@@ -55,21 +58,6 @@ export function wrap(text: string, cells: number, pieces: Iterable<string> = tex
 export function padCells(text: string, cells: number): string {
   const cut = truncate(text, Math.max(1, cells));
   return cut + " ".repeat(Math.max(0, cells - cellWidth(cut)));
-}
-
-const CONTROL: Record<string, string> = { "\n": "\\n", "\t": "\\t", "\r": "\\r", " ": "␣" };
-
-/** Text on one line, as a reader can see it: control characters as escapes, lone surrogates replaced. */
-export function oneLine(text: string): string {
-  return (
-    text
-      // Lone surrogates, which no encoding can hold.
-      .replace(/\p{Surrogate}/gu, "\ufffd")
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-      .replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]/g, (c: string) => {
-        return CONTROL[c] ?? `\\x${c.codePointAt(0)!.toString(16).padStart(2, "0")}`;
-      })
-  );
 }
 
 /** A token as a reader can see it: spaces as open boxes too, an empty one as the empty-set sign. */

@@ -1,6 +1,6 @@
 /** Which tokens a figure shows along its top and bottom, and where. */
+import { drawable } from "../../drawing/font.ts";
 import type { Circuit } from "../schema.ts";
-import { drawable } from "./font.ts";
 import { placeInOrder } from "./place.ts";
 import type { TextItem, TokenItem } from "./scene.ts";
 import { textWidth, truncate, visibleToken } from "./text.ts";

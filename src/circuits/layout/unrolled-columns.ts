@@ -3,11 +3,11 @@
  * right. A head that attends has two kinds of boxes of its own in its token's column: its softmax, where queries and keys
  * meet, and for each value channel what it gathers from the tokens.
  */
+import { drawable } from "../../drawing/font.ts";
 import { nodeId } from "../../model/sites.ts";
 import type { Circuit, CircuitEdge, CircuitNode } from "../schema.ts";
 import { activity, type Gathering, headKey, type Trace, type Unrolled } from "../trace.ts";
 import { type Columns, placeColumns } from "./columns.ts";
-import { drawable } from "./font.ts";
 import { sublayerKey } from "./order.ts";
 import { type NodeShape, nodeShape, type ShapeOptions } from "./shapes.ts";
 import { formatWeight, oneLine, textWidth, truncate, visibleToken } from "./text.ts";

@@ -1,7 +1,7 @@
 /** What surrounds an unrolled figure: the prompt above; the legend and the notes below. */
+import { drawable } from "../../drawing/font.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
 import type { Trace, UnrollOptions } from "../trace.ts";
-import { drawable } from "./font.ts";
 import { legendRow } from "./frame.ts";
 import { oneLine, textWidth, visibleToken, wrap } from "./text.ts";
 

@@ -1,5 +1,5 @@
 /** The overview's network as marks: grey weights and dots of the whole model, coloured ones of circuits. */
-import type { Item, Mark, Stroke } from "../export/drawing.ts";
+import type { Item, Mark, Stroke } from "../../drawing/drawing.ts";
 import type { Point } from "../layout/scene.ts";
 import type { CircuitColors } from "./colors.ts";
 import type { Network, NetworkNode } from "./network.ts";

@@ -1,8 +1,8 @@
 /** Names in the overview: of sublayers among their nodes, of circuits in the margins. */
+import type { Item, TextMark } from "../../drawing/drawing.ts";
+import { drawable } from "../../drawing/font.ts";
 import { median } from "../../util/statistics.ts";
 import { plural } from "../../util/text.ts";
-import type { Item, TextMark } from "../export/drawing.ts";
-import { drawable } from "../layout/font.ts";
 import { crosses } from "../layout/labels.ts";
 import { type Box, overlaps, type Point } from "../layout/scene.ts";
 import { oneLine, textWidth, truncate } from "../layout/text.ts";

@@ -3,10 +3,9 @@
  * above), how many nodes and weights are in exactly one, two, ... circuits beside what chance would give, and the summary. Nothing
  * where there are not two circuits.
  */
-
+import type { Item, Mark, TextMark } from "../../drawing/drawing.ts";
+import { drawable } from "../../drawing/font.ts";
 import { count } from "../../util/text.ts";
-import type { Item, Mark, TextMark } from "../export/drawing.ts";
-import { drawable } from "../layout/font.ts";
 import { oneLine, textWidth, truncate } from "../layout/text.ts";
 import type { CircuitColors } from "./colors.ts";
 import type { Network } from "./network.ts";

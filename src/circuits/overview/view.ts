@@ -3,11 +3,10 @@
  * their names in the margins; below, how much each two of them share. A node of several circuits is a disc with a sector for
  * each, a weight of several is striped.
  */
-
+import type { Drawing, Item, Mark, TextMark } from "../../drawing/drawing.ts";
+import { drawable } from "../../drawing/font.ts";
 import { count, plural } from "../../util/text.ts";
-import type { Drawing, Item, Mark, TextMark } from "../export/drawing.ts";
 import { PALETTES, type PaletteName } from "../export/palette.ts";
-import { drawable } from "../layout/font.ts";
 import type { Point } from "../layout/scene.ts";
 import { oneLine, textWidth, truncate } from "../layout/text.ts";
 import { type CircuitColors, circuitColors } from "./colors.ts";

@@ -15,12 +15,13 @@ import { lossSeries, writePlot } from "../curve-files.ts";
 import { textDifference, textOfRun } from "../held-out-text.ts";
 import { jsonOption } from "../options.ts";
 import type { Output } from "../output.ts";
+import { type PlotFlags, plotOptions, shortNames } from "../plot-files.ts";
 import { examplesText } from "../program.ts";
 import { plural } from "../render.ts";
 
 const COMPARISON_FORMAT: Format = { format: "sparse-circuits/comparison", version: 1 };
 
-interface Flags {
+interface Flags extends PlotFlags {
   readonly task?: string;
   readonly anyAblation?: boolean;
   readonly out?: string;
@@ -34,7 +35,8 @@ export function register(command: Command, out: Output): void {
     )
     .option("--task <names>", "tasks or groups with commas between them (default: all that the runs have in common)")
     .option("--any-ablation", "compare circuits that were made with different ablations too")
-    .option("--out <dir>", "folder for compare.json, curves.csv and curves.svg (default: nothing is written)");
+    .option("--out <dir>", "folder for compare.json, curves.csv and the plot curves.svg (default: nothing is written)");
+  plotOptions(command);
   jsonOption(command);
   command.addHelpText(
     "after",
@@ -72,7 +74,7 @@ async function compare(places: readonly string[], flags: Flags, out: Output): Pr
   };
   out.line(comparisonText(entries, comparison, out.style));
   for (const text of [...leftOut.map(leftOutText), ...unsolvedTexts(entries, comparison)]) out.line(`\n${text}`);
-  const files = flags.out === undefined ? [] : await write(flags.out, result, entries, comparison);
+  const files = flags.out === undefined ? [] : await write(flags.out, flags, result, entries, comparison);
   if (files.length > 0) out.line(`\nwritten ${files.join(", ")}`);
   out.done({ ...result, files });
 }
@@ -235,6 +237,7 @@ function runFields({ circuits, ...facts }: ComparedEntry, curve: readonly Compar
 
 async function write(
   dir: string,
+  flags: PlotFlags,
   result: { readonly ablations: Readonly<Record<string, readonly string[]>> },
   entries: readonly ComparedEntry[],
   { curves, tasks }: Comparison,
@@ -243,12 +246,12 @@ async function write(
   const json = path.join(dir, "compare.json");
   writeVersioned(json, COMPARISON_FORMAT, result);
   const kinds = [...new Set(Object.values(result.ablations).flat())].join(" or ");
-  const plotted = await writePlot(dir, {
+  const plot = {
     title: "Task loss against edges",
     caption: [
       `smallest circuits under ${kinds} ablation; ${tasks.length === 1 ? tasks[0] : `geometric mean over ${tasks.length} tasks`}`,
     ],
-    series: entries.map(({ name }, i) => lossSeries(name, curves[i]!)),
+    series: shortNames(entries.map(({ name }) => name)).map((name, i) => lossSeries(name, curves[i]!)),
     header: ["run", "target", "nodes", "edges", "ratio", "ratio_low", "ratio_high"],
     rows: entries.flatMap(({ name }, i) =>
       curves[i]!.map(({ target, nodes, edges, ratio }) => [
@@ -256,6 +259,7 @@ async function write(
         ...[ratio?.mean, ratio?.interval?.[0], ratio?.interval?.[1]],
       ]),
     ),
-  });
+  };
+  const plotted = await writePlot(dir, plot, flags);
   return [json, ...plotted];
 }

@@ -10,6 +10,7 @@ import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { breathe, interruptible } from "../interrupt.ts";
 import { jsonOption, oneOf, taskLossOption } from "../options.ts";
 import type { Output } from "../output.ts";
+import { type PlotFlags, plotOptions } from "../plot-files.ts";
 import { probeText, writeProbe } from "../probe-report.ts";
 import { examplesText } from "../program.ts";
 import { count, nats, percent, type Style, table } from "../render.ts";
@@ -21,7 +22,7 @@ const SPLITS = ["val", "test"] as const;
 /** Pairs at each value of a probe. */
 const PROBE_PAIRS = 256;
 
-interface Flags extends EngineFlags {
+interface Flags extends EngineFlags, PlotFlags {
   readonly task?: string;
   readonly variant?: string;
   readonly probes?: boolean;
@@ -43,7 +44,8 @@ export function register(command: Command, out: Output): void {
     .addOption(
       new Option("--probes", "sweep the probes of the tasks instead, and draw their curves").conflicts("variant"),
     )
-    .addOption(new Option("--out <dir>", "folder for the curves of --probes (default: <run>/probes)"))
+    .addOption(new Option("--out <dir>", "folder for the curves of --probes (default: <run>/probes)"));
+  plotOptions(command)
     .addOption(taskLossOption())
     .addOption(
       new Option("--split <name>", "pairs to score on: val or test")
@@ -152,10 +154,10 @@ async function sweepProbes({ dir, flags, trained, tasks, model, out, signal }: J
         out.notice(`${task.name} ${probe} is left out: ${why}`);
       });
       if (!curve) continue;
-      const { svg, json } = await writeProbe(curve, trained.name, path.join(folder, task.name));
-      files.push(svg, json);
-      out.event({ event: "probe", ...curve, svg, json });
-      out.line(`${probeText(curve, out.style)}\n  written ${svg}\n`);
+      const { plots, json } = await writeProbe(curve, trained.name, path.join(folder, task.name), flags);
+      files.push(...plots, json);
+      out.event({ event: "probe", ...curve, plots, json });
+      out.line(`${probeText(curve, out.style)}\n  written ${plots.join(", ")}\n`);
     }
   }
   if (tasks.every(({ probes = {} }) => Object.keys(probes).length === 0))

@@ -1,5 +1,5 @@
 /** Escaping for XML text and attributes. */
-import { oneLine } from "../layout/text.ts";
+import { oneLine } from "../util/text.ts";
 
 const ENTITY: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;" };
 

@@ -3,9 +3,18 @@
  * picture can be copied into a paper with the definitions above it. Text is Computer Modern Typewriter at the width of the
  * other formats' font.
  */
-import { ADVANCE, UNITS_PER_EM } from "../layout/font.ts";
-import { oneLine } from "../layout/text.ts";
-import { type Drawing, type Fill, type Mark, num, type Stroke } from "./drawing.ts";
+import { oneLine } from "../util/text.ts";
+import {
+  type Box,
+  type Drawing,
+  type Fill,
+  type Item,
+  type Mark,
+  num,
+  type PathCommand,
+  type Stroke,
+} from "./drawing.ts";
+import { ADVANCE, UNITS_PER_EM } from "./font.ts";
 import { escapeLatex } from "./latex-text.ts";
 
 /** Big points in a pixel, as in the PDF. */
@@ -58,11 +67,11 @@ export function tikzText({ width, height, title, colors, groups }: Drawing): str
     "  \\def\\dots{\\hbox to .525em{\\hss.\\kern-.3em.\\kern-.3em.\\hss}}}",
     ...[...names].map(([hex, name]) => `\\definecolor{${name}}{HTML}{${hex.slice(1).toUpperCase()}}`),
     "\\begin{document}",
-    `\\begin{tikzpicture}[x=${POINT}bp,y=-${POINT}bp,line width=${POINT}bp,inner sep=0,outer sep=0]`,
+    `\\begin{tikzpicture}[x=${POINT}bp,y=-${POINT}bp,line width=${POINT}bp,line join=round,inner sep=0,outer sep=0]`,
     `\\useasboundingbox (0,0) rectangle (${num(width)},${num(height)});`,
     ...groups.flatMap(({ name, items }) => [
       `% ${name}`,
-      ...items.flatMap(({ marks }) => marks.map((mark) => markTikz(mark, (hex) => names.get(hex)!))),
+      ...items.flatMap((item) => itemTikz(item, (hex) => names.get(hex)!)),
     ]),
     "\\end{tikzpicture}%",
     "\\end{document}",
@@ -71,8 +80,20 @@ export function tikzText({ width, height, title, colors, groups }: Drawing): str
 
 type NameOf = (hex: string) => string;
 
+function itemTikz({ clip, marks }: Item, nameOf: NameOf): string[] {
+  const lines = marks.map((mark) => markTikz(mark, nameOf));
+  return clip === undefined ? lines : ["\\begin{scope}", `\\clip ${boxTikz(clip)};`, ...lines, "\\end{scope}"];
+}
+
+function at(x: number, y: number): string {
+  return `(${num(x)},${num(y)})`;
+}
+
+function boxTikz({ x, y, width, height }: Box): string {
+  return `${at(x, y)} rectangle ${at(x + width, y + height)}`;
+}
+
 function markTikz(mark: Mark, nameOf: NameOf): string {
-  const at = (x: number, y: number): string => `(${num(x)},${num(y)})`;
   switch (mark.type) {
     case "line":
       return `\\draw[${strokeTikz(mark.stroke, nameOf)}] ${mark.points.map((p) => at(p.x, p.y)).join(" -- ")};`;
@@ -81,25 +102,39 @@ function markTikz(mark: Mark, nameOf: NameOf): string {
       return `\\draw[${strokeTikz(mark.stroke, nameOf)}] ${lines.join("\n  ")};`;
     }
     case "rect": {
-      const { x, y, width, height } = mark.box;
       const corners = mark.radius === undefined ? [] : [`rounded corners=${num(mark.radius * POINT)}bp`];
       const style = [...shape(mark.fill, mark.stroke, nameOf), ...corners].join(",");
-      return `\\path[${style}] ${at(x, y)} rectangle ${at(x + width, y + height)};`;
+      return `\\path[${style}] ${boxTikz(mark.box)};`;
     }
     case "circle":
       return `\\path[${shape(mark.fill, mark.stroke, nameOf).join(",")}] ${at(mark.x, mark.y)} circle[radius=${num(mark.radius * POINT)}bp];`;
+    case "path":
+      return `\\path[${shape(mark.fill, mark.stroke, nameOf).join(",")}] ${mark.commands.map(commandTikz).join(" ")};`;
     case "text": {
       const size = num(mark.size * POINT);
-      const style = `text=${nameOf(mark.color)},anchor=base${mark.anchor === "start" ? " west" : ""}`;
+      const style = `text=${nameOf(mark.color)},anchor=base${mark.anchor === "start" ? " west" : ""}${mark.angle ? `,rotate=${num(-mark.angle)}` : ""}`;
       return `\\node[${style}] at ${at(mark.x, mark.y)} {\\fontsize{${size}bp}{${size}bp}${FACES[mark.face]}{${escapeLatex(mark.text)}}};`;
     }
   }
 }
 
-function shape(fill: Fill, stroke: Stroke | undefined, nameOf: NameOf): string[] {
+function commandTikz(command: PathCommand): string {
+  switch (command.type) {
+    case "M":
+      return at(command.x, command.y);
+    case "L":
+      return `-- ${at(command.x, command.y)}`;
+    case "C":
+      return `.. controls ${at(command.x1, command.y1)} and ${at(command.x2, command.y2)} .. ${at(command.x, command.y)}`;
+    case "Z":
+      return "-- cycle";
+  }
+}
+
+function shape(fill: Fill | undefined, stroke: Stroke | undefined, nameOf: NameOf): string[] {
   return [
-    `fill=${nameOf(fill.color)}`,
-    ...(fill.opacity === undefined ? [] : [`fill opacity=${num(fill.opacity)}`]),
+    ...(fill === undefined ? [] : [`fill=${nameOf(fill.color)}`]),
+    ...(fill?.opacity === undefined ? [] : [`fill opacity=${num(fill.opacity)}`]),
     ...(stroke === undefined ? [] : [strokeTikz(stroke, nameOf)]),
   ];
 }

@@ -1,6 +1,6 @@
 /** The glyphs that a drawing's texts need, each once, and where they stand in a text. */
-import { ADVANCE, type Face, type OutlineCommand, outline, UNITS_PER_EM } from "../layout/font.ts";
 import type { Drawing, TextMark } from "./drawing.ts";
+import { ADVANCE, type Face, type OutlineCommand, outline, UNITS_PER_EM } from "./font.ts";
 
 export interface Glyph {
   /** The same for the same character in every figure: `b41` is a bold A. */
@@ -28,12 +28,14 @@ export function glyphsOf({ groups }: Drawing): Glyph[] {
 }
 
 /** Start of the baseline, pixels a font unit, and the glyphs with their offsets in font units. */
-export function setText({ text, x, y, anchor, size, face }: TextMark) {
+export function setText({ text, x, y, anchor, size, face, angle = 0 }: TextMark) {
   const scale = size / UNITS_PER_EM;
   const chars = [...text];
-  const start = anchor === "middle" ? x - (chars.length * ADVANCE * scale) / 2 : x;
+  const before = anchor === "middle" ? (chars.length * ADVANCE * scale) / 2 : 0;
+  const turn = (angle * Math.PI) / 180;
+  const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
   const glyphs = chars
     .map((char, i) => ({ name: glyphName(face, char), offset: i * ADVANCE }))
     .filter((_, i) => chars[i] !== " ");
-  return { x: start, y, scale, glyphs };
+  return { x: x - cos * before, y: y - sin * before, cos, sin, scale, glyphs };
 }

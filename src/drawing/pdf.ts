@@ -2,9 +2,17 @@
  * A drawing as a PDF page of its size: vectors, text as outlines (each glyph one form), nothing compressed or dated, so that
  * the bytes are the same on every machine. Operators and objects are those of PDF 1.4 (ISO 32000-1, 8 and 11.3.7).
  */
-import type { OutlineCommand } from "../layout/font.ts";
-import type { Box } from "../layout/scene.ts";
-import { type Drawing, type Fill, type Mark, num, type Stroke } from "./drawing.ts";
+import {
+  type Box,
+  type Drawing,
+  type Fill,
+  type Item,
+  type Mark,
+  num,
+  type PathCommand,
+  type Stroke,
+} from "./drawing.ts";
+import type { OutlineCommand } from "./font.ts";
 import { glyphsOf, setText } from "./outlines.ts";
 
 /** Points in a pixel. */
@@ -17,12 +25,14 @@ const ARC = 0.5523;
 export function pdfText(drawing: Drawing): string {
   const { width, height, groups, title } = drawing;
   const scale = Math.min(POINT, LARGEST / Math.max(width, height));
-  const marks = groups.flatMap(({ items }) => items.flatMap((item) => item.marks));
+  const items = groups.flatMap((group) => group.items);
   const alphas = new Map<string, string>();
   const page = [
     `${scale} 0 0 ${-scale} 0 ${num(height * scale)} cm`,
     `1 1 1 rg 0 0 ${num(width)} ${num(height)} re f`,
-    ...marks.map((mark) => markPdf(mark, alphas)),
+    // Corners of lines are round.
+    "1 j",
+    ...items.map((item) => itemPdf(item, alphas)),
   ].join("\n");
 
   const objects: string[] = [];
@@ -60,6 +70,11 @@ function file(objects: readonly string[], trailer: string): string {
   return `${text}xref\n0 ${size}\n0000000000 65535 f \n${table}trailer\n<< /Size ${size} ${trailer} >>\nstartxref\n${text.length}\n%%EOF\n`;
 }
 
+function itemPdf({ clip, marks }: Item, alphas: Map<string, string>): string {
+  const text = marks.map((mark) => markPdf(mark, alphas)).join("\n");
+  return clip === undefined ? text : `q ${rectPath(clip, 0)} W n\n${text}\nQ`;
+}
+
 function markPdf(mark: Mark, alphas: Map<string, string>): string {
   switch (mark.type) {
     case "line": {
@@ -76,18 +91,27 @@ function markPdf(mark: Mark, alphas: Map<string, string>): string {
       const { x, y, radius: r } = mark;
       return painted(rectPath({ x: x - r, y: y - r, width: 2 * r, height: 2 * r }, r), mark.fill, mark.stroke, alphas);
     }
+    case "path":
+      return painted(mark.commands.map(commandPdf).join(" "), mark.fill, mark.stroke, alphas);
     case "text": {
-      const { x, y, scale, glyphs } = setText(mark);
-      const size = scale.toFixed(6);
+      const { x, y, cos, sin, scale, glyphs } = setText(mark);
+      const turned = [cos, sin, -sin, cos].map((part) => (scale * part).toFixed(6)).join(" ");
       let at = 0;
       const shown = glyphs.map(({ name, offset }) => {
         const move = offset === at ? "" : `1 0 0 1 ${offset - at} 0 cm `;
         at = offset;
         return `${move}/${name} Do`;
       });
-      return `q ${rgb(mark.color)} rg ${size} 0 0 ${size} ${num(x)} ${num(y)} cm ${shown.join(" ")} Q`;
+      return `q ${rgb(mark.color)} rg ${turned} ${num(x)} ${num(y)} cm ${shown.join(" ")} Q`;
     }
   }
+}
+
+function commandPdf(command: PathCommand): string {
+  if (command.type === "Z") return "h";
+  const { x, y } = command;
+  if (command.type !== "C") return `${num(x)} ${num(y)} ${command.type === "M" ? "m" : "l"}`;
+  return `${[command.x1, command.y1, command.x2, command.y2, x, y].map(num).join(" ")} c`;
 }
 
 function painted(

@@ -1,5 +1,5 @@
 /** Text for LaTeX: nothing in it is a command, whatever engine and font encoding. */
-import { oneLine } from "../layout/text.ts";
+import { oneLine } from "../util/text.ts";
 
 const SPECIAL: Record<string, string> = {
   "\\": "\\textbackslash{}",

@@ -2,7 +2,16 @@
  * A drawing as SVG. Text is outlines, each glyph once, so that the figure is the same on a machine without the font and
  * in programs that ignore embedded fonts; `aria-label` keeps it as text. Tooltips are `<title>`.
  */
-import { type Drawing, type Fill, type Item, type Mark, num, type Stroke } from "./drawing.ts";
+import {
+  type Box,
+  type Drawing,
+  type Fill,
+  type Item,
+  type Mark,
+  num,
+  type PathCommand,
+  type Stroke,
+} from "./drawing.ts";
 import { type Glyph, glyphsOf, setText } from "./outlines.ts";
 import { escapeLines, escapeXml } from "./xml.ts";
 
@@ -12,9 +21,9 @@ export function svgText(drawing: Drawing): string {
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}">`,
     `<title>${escapeXml(title)}</title>`,
-    group("defs", "", glyphsOf(drawing).map(glyphSvg)),
+    group("defs", "", [...glyphsOf(drawing).map(glyphSvg), ...clipsOf(drawing).map(clipSvg)]),
     `<rect width="${w}" height="${h}" fill="#ffffff"/>`,
-    ...groups.map(({ name, items }) => group("g", ` id="${name}"`, items.map(itemSvg))),
+    ...groups.map(({ name, items }) => group("g", ` id="${name}" stroke-linejoin="round"`, items.map(itemSvg))),
     "</svg>",
   ].join("\n")}\n`;
 }
@@ -31,11 +40,29 @@ function glyphSvg({ name, commands }: Glyph): string {
   return `<path id="${name}" d="${d.join("")}"/>`;
 }
 
-function itemSvg({ id, title, marks }: Item): string {
+function clipsOf({ groups }: Drawing): Box[] {
+  const boxes = groups.flatMap(({ items }) => items.flatMap(({ clip }) => clip ?? []));
+  return [...new Map(boxes.map((box) => [clipName(box), box])).values()];
+}
+
+function clipName({ x, y, width, height }: Box): string {
+  return `clip-${[x, y, width, height].map(num).join("-")}`;
+}
+
+function clipSvg(box: Box): string {
+  return `<clipPath id="${clipName(box)}"><rect ${boxSvg(box)}/></clipPath>`;
+}
+
+function boxSvg({ x, y, width, height }: Box): string {
+  return `x="${num(x)}" y="${num(y)}" width="${num(width)}" height="${num(height)}"`;
+}
+
+function itemSvg({ id, title, clip, marks }: Item): string {
   const tooltip = title === undefined ? "" : `<title>${escapeLines(title)}</title>`;
-  if (id === undefined && marks.length === 1) return markSvg(marks[0]!, tooltip);
+  if (id === undefined && clip === undefined && marks.length === 1) return markSvg(marks[0]!, tooltip);
   const name = id === undefined ? "" : ` id="${escapeXml(id)}"`;
-  return `<g${name}>${tooltip}${marks.map((mark) => markSvg(mark, "")).join("")}</g>`;
+  const clipped = clip === undefined ? "" : ` clip-path="url(#${clipName(clip)})"`;
+  return `<g${name}${clipped}>${tooltip}${marks.map((mark) => markSvg(mark, "")).join("")}</g>`;
 }
 
 function markSvg(mark: Mark, tooltip: string): string {
@@ -51,24 +78,34 @@ function markSvg(mark: Mark, tooltip: string): string {
       return element("path", `d="${d}" fill="none"${strokeSvg(mark.stroke)}`);
     }
     case "rect": {
-      const { x, y, width, height } = mark.box;
       const radius = mark.radius === undefined ? "" : ` rx="${num(mark.radius)}"`;
-      const box = `x="${num(x)}" y="${num(y)}" width="${num(width)}" height="${num(height)}"${radius}`;
-      return element("rect", `${box}${fillSvg(mark.fill)}${strokeSvg(mark.stroke)}`);
+      return element("rect", `${boxSvg(mark.box)}${radius}${fillSvg(mark.fill)}${strokeSvg(mark.stroke)}`);
     }
     case "circle": {
       const place = `cx="${num(mark.x)}" cy="${num(mark.y)}" r="${num(mark.radius)}"`;
       return element("circle", `${place}${fillSvg(mark.fill)}${strokeSvg(mark.stroke)}`);
+    }
+    case "path": {
+      const fill = mark.fill === undefined ? ' fill="none"' : fillSvg(mark.fill);
+      return element("path", `d="${mark.commands.map(commandSvg).join("")}"${fill}${strokeSvg(mark.stroke)}`);
     }
     case "text": {
       const { x, y, scale, glyphs } = setText(mark);
       const uses = glyphs.map(
         ({ name, offset }) => `<use xlink:href="#${name}"${offset === 0 ? "" : ` x="${offset}"`}/>`,
       );
-      const place = `translate(${num(x)} ${num(y)}) scale(${scale.toPrecision(5)})`;
+      const turn = mark.angle ? ` rotate(${num(mark.angle)})` : "";
+      const place = `translate(${num(x)} ${num(y)})${turn} scale(${scale.toPrecision(5)})`;
       return `<g transform="${place}" fill="${mark.color}" aria-label="${escapeXml(mark.text)}">${tooltip}${uses.join("")}</g>`;
     }
   }
+}
+
+function commandSvg(command: PathCommand): string {
+  if (command.type === "Z") return "Z";
+  const { x, y } = command;
+  const controls = command.type === "C" ? [command.x1, command.y1, command.x2, command.y2] : [];
+  return `${command.type}${[...controls, x, y].map(num).join(" ")}`;
 }
 
 function fillSvg({ color, opacity }: Fill): string {

@@ -1,9 +1,19 @@
 /**
  * A figure as marks with colours: what every picture format draws, each in its own syntax. Pixels, y downwards. Text is
- * on one line in the figures' font (layout/font.ts), so that its width is known.
+ * on one line in the figures' font (font.ts), so that its width is known.
  */
-import type { Face } from "../layout/font.ts";
-import type { Box, Point } from "../layout/scene.ts";
+import type { Face } from "./font.ts";
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** Top left corner and size. */
+export interface Box extends Point {
+  readonly width: number;
+  readonly height: number;
+}
 
 export interface Stroke {
   readonly color: string;
@@ -30,7 +40,21 @@ export interface TextMark {
   readonly size: number;
   readonly face: Face;
   readonly color: string;
+  /** Degrees clockwise that the text is turned by, around (x, y); without, it is level. */
+  readonly angle?: number;
 }
+
+/** Straight lines and cubic curves; a part that is filled is closed. */
+export type PathCommand =
+  | ({ readonly type: "M" | "L" } & Point)
+  | ({
+      readonly type: "C";
+      readonly x1: number;
+      readonly y1: number;
+      readonly x2: number;
+      readonly y2: number;
+    } & Point)
+  | { readonly type: "Z" };
 
 export type Mark =
   | { readonly type: "line"; readonly points: readonly Point[]; readonly stroke: Stroke }
@@ -51,12 +75,20 @@ export type Mark =
       readonly fill: Fill;
       readonly stroke?: Stroke;
     }
+  | {
+      readonly type: "path";
+      readonly commands: readonly PathCommand[];
+      readonly fill?: Fill;
+      readonly stroke?: Stroke;
+    }
   | TextMark;
 
 export interface Item {
   readonly id?: string;
   /** Tooltip, where the format has such. */
   readonly title?: string;
+  /** What is outside is not seen. */
+  readonly clip?: Box;
   readonly marks: readonly Mark[];
 }
 
