@@ -54,7 +54,24 @@ it("is of its schema, the same for the same seed, and shorter in circuit.json", 
   expect(short.checks.map(({ verdict }) => verdict)).toEqual(report.checks.map(({ verdict }) => verdict));
 });
 
-it("ends with the signal's reason", async () => {
+it("keeps what was finished when it is interrupted, what searches last, and names the rest", async () => {
+  const controller = new AbortController();
+  const only = ["sufficiency", "stability", "interchange", "monosemanticity"] as const;
+  const earlier = report.checks.filter(({ name }) => name === "monosemanticity");
+  const cut = await verify(subject, IDENTITY, {
+    form: "short",
+    seed: 0,
+    only,
+    earlier,
+    signal: controller.signal,
+    progress: (name) => name === "monosemanticity" && controller.abort(),
+  });
+  expect(cut.checks.map(({ name }) => name)).toEqual(["sufficiency", "interchange", "monosemanticity"]);
+  expect(cut.checks).toEqual(report.checks.filter(({ name }) => only.some((n) => n === name)));
+  expect(cut.summary).toMatch(/; interrupted before stability; not run: necessity, /);
+});
+
+it("ends with the signal's reason when nothing was finished", async () => {
   const reason = new Error("enough");
   const ended = verify(subject, IDENTITY, { form: "short", seed: 0, signal: AbortSignal.abort(reason) });
   await expect(ended).rejects.toBe(reason);
