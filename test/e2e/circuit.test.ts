@@ -14,7 +14,7 @@ import { pruningFixture } from "../prune/pruning-fixture.ts";
 import { FIXTURES } from "../support/fixtures.ts";
 import { events, sparse, start } from "./cli.ts";
 
-const TIMEOUT = 120_000;
+const TIMEOUT = 900_000;
 /** A search that is over soon, and nothing else. */
 const QUICK = ["--kicks", "0", "--gates", "0", "--no-curve", "--no-verify"];
 /** Learns quotes in a few seconds. */
