@@ -29,6 +29,7 @@ import { sufficiency } from "./checks/sufficiency.ts";
 import { valueFidelity } from "./checks/value-fidelity.ts";
 import { weightNecessity } from "./checks/weight-necessity.ts";
 import { Lab } from "./lab.ts";
+import { NEAR, withNearness } from "./near.ts";
 import type { Subject } from "./subject.ts";
 
 /** By name, in the order of `CHECKS`. */
@@ -112,7 +113,14 @@ export async function verify(
 async function result(of: CheckName, lab: Lab): Promise<ReportCheck> {
   await lab.breathe();
   const { name, question, definition, threshold, source, run } = ALL_CHECKS[of];
-  const { brief, verdict, reason, figures, plots = [], tables = [] } = await run(lab);
+  const {
+    brief,
+    verdict,
+    reason,
+    figures,
+    plots = [],
+    tables = [],
+  } = withNearness(of, await run(lab), lab.subject.target);
   return {
     ...{ name, verdict, brief, reason, figures: [...figures] },
     ...{ question, definition, threshold, source, plots: [...plots], tables: [...tables] },
@@ -127,7 +135,9 @@ function summaryOf(checks: readonly CheckResult[], ended: readonly CheckName[]):
   const of = (verdict: Verdict): CheckResult[] => checks.filter((check) => check.verdict === verdict);
   const named = (list: readonly CheckResult[]): string =>
     list.map(({ name, brief }) => `${name} (${brief})`).join(", ");
-  const passed = of("pass").map(({ name }) => ALL_CHECKS[name].praise);
+  const passed = of("pass").map(({ name, brief }) =>
+    brief.endsWith(NEAR) ? `${ALL_CHECKS[name].praise} (${NEAR})` : ALL_CHECKS[name].praise,
+  );
   const [failed, weak] = [of("fail"), of("weak")];
   const missing = CHECKS.filter((name) => !checks.some((check) => check.name === name));
   const partial = missing.filter((name) => ended.includes(name));

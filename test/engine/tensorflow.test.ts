@@ -205,7 +205,14 @@ describe("a whole run on the WebAssembly backend", () => {
       const settings = Object.entries(SMALL).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
       const args = ["--task", "quotes", "--steps", "40", "--json", ...settings];
       const ended = async (engine: string) => {
-        const { code, stdout, stderr } = await run("train", ...args, "--engine", engine, "--out", at(engine.slice(0, 6)));
+        const { code, stdout, stderr } = await run(
+          "train",
+          ...args,
+          "--engine",
+          engine,
+          "--out",
+          at(engine.slice(0, 6)),
+        );
         // The run is whole, and too short to learn the task.
         expect({ code, isShort: stderr.includes("not learned") }).toEqual({ code: 3, isShort: true });
         return events(stdout).at(-1)!;
