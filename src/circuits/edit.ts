@@ -6,6 +6,7 @@
  * Nodes without a path from input to output stay until the end, so that one may take another's place and several may be
  * added in any order. Then those that no edit names are dropped, and one that an edit names is refused.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { ModelConfig } from "../model/config.ts";
 import { nodeId, nodeIndexOf, parseNodeId, siteName, siteSpecs } from "../model/sites.ts";
 import { inputError, type SparseError } from "../util/errors.ts";
@@ -35,7 +36,8 @@ export function editText({ action, node, factor }: Edit): string {
 /**
  * Applies edits in their order; the removals of dropped nodes follow, so that the steps name every node that went. An
  * added node comes with all its edges; a removed one loses its scale.
- * @throws input error `node-id`, `node-unknown`, `node-twice`, `node-absent`, `node-present`, `node-path` or `circuit-empty`.
+ * @throws input error `node-id`, `node-unknown`, `node-twice`, `node-absent`, `node-present`, `node-path`, `circuit-empty`,
+ *   or `edit-nothing` when the circuit would stay as it is.
  */
 export function applyEdits(start: RestoredCircuit, edits: readonly Edit[], wiring: Wiring): EditStep[] {
   const named = namedNodes(edits, wiring.config);
@@ -55,6 +57,7 @@ export function applyEdits(start: RestoredCircuit, edits: readonly Edit[], wirin
       "Remove fewer nodes, or add those of another path.",
     );
   }
+  if (edits.length > 0 && isDeepStrictEqual(last, start)) throw noChange(edits);
   const dropped = idsOf(
     wiring.config,
     circuit.kept.map((kept, n) => (kept && without(n) ? 1 : 0)),
@@ -122,6 +125,11 @@ function unknownNode(id: string, config: ModelConfig): never {
     `the model has no node ${id}: its layers are 0 to ${config.layers - 1}, and the channels of ${site} 0 to ${width - 1}`,
     `The nearest is ${nodeId({ layer: own, site, channel: Math.min(channel, width - 1) })}.`,
   );
+}
+
+function noChange(edits: readonly Edit[]): SparseError {
+  const has = edits.map(({ node, factor }) => `${node} has a factor of ${factor}`).join(", ");
+  return inputError("edit-nothing", `nothing would change: ${has} already`, "Give another factor, or leave it out.");
 }
 
 function idsOf(config: ModelConfig, kept: Uint8Array): string[] {

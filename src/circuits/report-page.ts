@@ -21,6 +21,8 @@ const HASH = 16;
 const LONG = 24;
 /** Characters on a line of a table; and of a column of text at least, however many there are. */
 const [LINE, NARROW] = [110, 5];
+/** Characters on a line of one of the two columns that paper has; and between the columns of a table. */
+const [HALF, BETWEEN] = [66, 2];
 /** Columns of a table in small print. */
 const WIDE = 8;
 
@@ -116,6 +118,7 @@ async function section(check: ReportCheck, target: number, labels: Labels): Prom
   const plots = await plotFigures(check.plots, target);
   return html`<section id="${anchor(check.name)}">
 <h2>${sentence(check.name)} ${badge(check.verdict)}</h2>
+<div class="check">
 <p class="question">${check.question}</p>
 <p class="reason">${check.reason}</p>
 <dl><dt>Definition</dt><dd>${check.definition}</dd>
@@ -123,7 +126,7 @@ async function section(check: ReportCheck, target: number, labels: Labels): Prom
 <dt>Source</dt><dd>${check.source}</dd></dl>
 ${check.figures.length > 0 ? figureTable(check.figures) : ""}
 ${plots.length > 0 ? html`<div class="plots">${plots}</div>` : ""}
-${check.tables.map((table) => dataTable(withLabels(table, labels)))}
+${check.tables.map((table) => dataTable(withLabels(table, labels)))}</div>
 </section>
 `;
 }
@@ -175,12 +178,15 @@ function dataTable({ title, columns, rows }: Table): Markup {
 `,
   );
   const isLong = rows.length > LONG;
-  return html`<h3>${title}${isLong ? ` (${rows.length} rows)` : ""}</h3>
+  const characters = cells.reduce((sum, { texts }, c) => sum + longestOf([columns[c]!, ...texts]) + BETWEEN, 0);
+  return html`<div class="${characters > HALF ? "broad" : "slim"}">
+<h3>${title}${isLong ? ` (${rows.length} rows)` : ""}</h3>
 <div class="${isLong ? "scroll long" : "scroll"}"><table class="${columns.length > WIDE ? "wide" : "narrow"}">
 <thead><tr>${head}</tr></thead>
 <tbody>
 ${body}</tbody>
 </table></div>
+</div>
 `;
 }
 
@@ -192,7 +198,7 @@ interface Column {
 /** Ems that columns of text have at least, so that words such as node ids are whole where a line has room for them. */
 function textWidths(columns: readonly Column[]): number[] {
   const longest = columns.map(({ kind, texts }) =>
-    Math.max(0, ...(kind === "text" ? texts.flatMap((text) => text.split(" ")) : texts).map(({ length }) => length)),
+    longestOf(kind === "text" ? texts.flatMap((text) => text.split(" ")) : texts),
   );
   const numbers = columns.reduce((sum, { kind }, c) => sum + (kind === "number" ? longest[c]! : 0), 0);
   const share = (LINE - numbers) / columns.filter(({ kind }) => kind === "text").length;
@@ -200,6 +206,8 @@ function textWidths(columns: readonly Column[]): number[] {
     kind === "number" ? 0 : 0.55 * Math.round(Math.min(longest[c]!, Math.max(NARROW, share))),
   );
 }
+
+const longestOf = (texts: readonly string[]): number => Math.max(0, ...texts.map(({ length }) => length));
 
 /** A column's cells as text. */
 function columnOf(cells: readonly (string | number | null)[]): Column {

@@ -65,19 +65,34 @@ footer { margin-top: 3rem; padding-top: .8rem; border-top: 1px solid var(--rule)
   figure { max-width: 100%; }
 }
 
-@page { margin: 16mm 15mm; }
+/* On paper each check is set in two columns; a plot, or a table of few columns, is as wide as one of them. */
+@page { margin: 14mm 13mm; }
 @media print {
   :root { --ink: #000; --side: #000; }
-  html { font-size: 10pt; }
-  body { max-width: none; padding: 0; }
+  html { font-size: 9pt; }
+  body { max-width: none; padding: 0; line-height: 1.35; }
+  .check { columns: 2; column-gap: 7mm; }
+  .broad { column-span: all; }
+  h2 { margin-bottom: .25rem; }
+  section p, section dl { font-size: 8pt; }
+  section dl { gap: .15rem .6rem; margin: .4rem 0; }
+  h3 { margin-top: .7rem; }
+  table, .key { font-size: 7.5pt; line-height: 1.25; }
+  th, td { padding-top: .12rem; padding-bottom: .12rem; }
+  tbody tr:first-child > * { padding-top: .25rem; }
+  .overview th[scope="row"], .verdict { font-size: 7.5pt; }
+  .tally { margin-top: .5rem; }
+  figure { max-width: 100%; margin-top: .4rem; }
+  figcaption { font-size: 7.5pt; }
+  footer { margin-top: .8rem; }
   a { text-decoration: none; }
-  h1, h2, h3, .question, .reason, dl { break-after: avoid; }
-  figure, dl, table, tr, li { break-inside: avoid; }
-  .overview, .long table { break-inside: auto; }
+  h1, h2, h3, .question, .reason { break-after: avoid; }
+  figure, tr, li, .check .scroll { break-inside: avoid; }
+  .check .long { break-inside: auto; }
   thead { display: table-header-group; }
   thead th { position: static; border-bottom: 1px solid #000; box-shadow: none; }
   p { orphans: 3; widows: 3; }
-  section { margin-top: 1.2rem; padding-top: .7rem; }
+  section { margin-top: .8rem; padding-top: .5rem; }
   .scroll, .long { overflow: visible; max-height: none; border: 0; }
   .pass, .weak, .fail, .none { color: #000; background: none; }
   .fail { border: 2.5px solid #000; }

@@ -42,7 +42,7 @@ export async function tracesOf(
   signal: AbortSignal,
 ): Promise<Trace[]> {
   const source = await sourceOf(dir, circuit, flags);
-  circuitsOf(dir, source, flags.circuits);
+  circuitsOf(dir, source, flags);
   const { trained } = source;
   if (!supports(source.stored.config)) {
     throw inputError(

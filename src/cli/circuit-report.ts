@@ -150,8 +150,8 @@ export function doneFields(outcomes: readonly Outcome[], tasks: readonly string[
   };
 }
 
-/** Prints a task's circuit. */
-export function printOutcome({ task, circuit, seeds, seconds, path }: Outcome, show: string, out: Output): void {
+/** Prints a task's circuit. What to do next is left to whoever has nothing more to say of it. */
+export function printOutcome({ task, circuit, seeds, seconds, path }: Outcome, out: Output): void {
   if (!circuit) return;
   const { calibrated, search } = circuit;
   const edgesWentToo = search.stages.some(({ name }) => name === "edges");
@@ -181,9 +181,12 @@ export function printOutcome({ task, circuit, seeds, seconds, path }: Outcome, s
         `test task loss ${nats(calibrated.taskLoss)}`,
     );
   }
-  if (path === undefined) return;
-  out.line(`  written ${path}`);
-  out.line(`  next: ${show}`);
+  if (path !== undefined) out.line(`  written ${path}`);
+}
+
+/** Where the circuit can be looked at, if it was written. `show`: what to give to \`circuit show\`. */
+export function printNext({ path }: Outcome, show: string, out: Output): void {
+  if (path !== undefined) out.line(`  next: circuit show ${show}`);
 }
 
 /** Those of the tasks that have no circuit, or one whose search was not ended. */

@@ -18,6 +18,7 @@ export interface TaskCircuit {
 }
 
 export interface StoredCircuitFlags {
+  readonly task?: string;
   readonly variant?: string;
   readonly pairs?: string;
   readonly circuits?: string;
@@ -37,12 +38,22 @@ export function storedCircuitOptions(command: Command): void {
     .option("--circuits <dir>", "folder of the circuits (default: <run>/circuits)");
 }
 
+/** The command line of another command on the same circuits. */
+export function commandOn(
+  command: "extract" | "verify",
+  dir: string,
+  { task, variant, pairs, circuits }: StoredCircuitFlags,
+): string {
+  const given = { task, variant, pairs, [command === "extract" ? "out" : "circuits"]: circuits };
+  return ["circuit", command, dir, ...Object.entries(given).flatMap(([k, v]) => (v ? [`--${k}`, v] : []))].join(" ");
+}
+
 /**
  * The circuits of a source's tasks, of those that have one.
- * @param circuits their folder, if it is not the run's
  * @throws input error `circuit-missing` when there is none, `circuit-model` when one is of other weights
  */
-export function circuitsOf(dir: string, source: ExtractSource, circuits?: string): TaskCircuit[] {
+export function circuitsOf(dir: string, source: ExtractSource, flags: StoredCircuitFlags): TaskCircuit[] {
+  const { circuits } = flags;
   const found = source.tasks.flatMap((task): TaskCircuit[] => {
     const folder = circuits === undefined ? circuitPath(dir, task.folder) : path.join(circuits, task.folder);
     const file = path.join(folder, CIRCUIT);
@@ -52,7 +63,7 @@ export function circuitsOf(dir: string, source: ExtractSource, circuits?: string
     throw inputError(
       "circuit-missing",
       `${circuits ?? dir} has no circuit of ${source.tasks.map(({ folder }) => folder).join(", ")}`,
-      `Find it with \`circuit extract ${dir}\`, which also verifies it.`,
+      `Find it with \`${commandOn("extract", dir, flags)}\`, which also verifies it.`,
     );
   }
   const hash = weightsHash(source.stored.params);

@@ -6,11 +6,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import * as path from "node:path";
 import { createInterface } from "node:readline";
 import { readCircuit } from "../circuits/file.ts";
+import { oneLine } from "../circuits/layout/text.ts";
 import { type ExitCode, SparseError } from "../util/errors.ts";
-import { type Outcome, outcomeFields, printOutcome } from "./circuit-report.ts";
+import { type Outcome, outcomeFields, printNext, printOutcome } from "./circuit-report.ts";
 import type { ExtractableTask, ExtractSource } from "./extract-source.ts";
 import type { Output } from "./output.ts";
 import { clock } from "./render.ts";
+import { indented } from "./verification-report.ts";
 
 export interface ParallelExtraction {
   readonly dir: string;
@@ -53,9 +55,10 @@ export async function extractInParallel(job: ParallelExtraction): Promise<Outcom
       const outcome = await extractAlone(job, task, folder, { running, told });
       outcomes[i] = outcome;
       out.event({ event: "circuit", ...outcomeFields(outcome) });
-      printOutcome(outcome, `circuit show ${show}`, out);
+      printOutcome(outcome, out);
       const { verification } = outcome.circuit ?? {};
-      if (verification) out.line(`  verified: ${verification.summary}`);
+      if (verification) out.line(indented(oneLine(`verified: ${verification.summary}`), out.width));
+      printNext(outcome, show, out);
     }
   };
   try {

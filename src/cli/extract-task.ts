@@ -43,8 +43,6 @@ export interface TaskJob extends Omit<ExtractOptions, "signal" | "progress" | "c
   readonly others: readonly Ablation[] | undefined;
   /** Folder of circuit.json. */
   readonly folder: string;
-  /** What to give to `circuit show`. */
-  readonly show: string;
   readonly model: Model;
   /** Text that the ablation values are over. */
   readonly text: readonly TokenBatch[];
@@ -105,7 +103,7 @@ export async function extractTask(job: TaskJob): Promise<Outcome> {
   writeFileAtomic(file, serializeCircuit(circuit));
   const failure = best.extraction.search.best || stopped ? undefined : targetMissed(job, best.chosen);
   const done = outcome({ circuit, path: file, failure });
-  printOutcome(done, `circuit show ${job.show}`, out);
+  printOutcome(done, out);
   return done;
 }
 

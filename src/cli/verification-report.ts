@@ -42,7 +42,8 @@ export function printVerification({ circuit, form, pairs, checks, summary }: Rep
   out.line(wrapWords(oneLine(summary), width).join("\n"));
 }
 
-function indented(text: string, width: number): string {
+/** Wrapped to a width, with two spaces before each line. */
+export function indented(text: string, width: number): string {
   return wrapWords(text, width - 2)
     .map((line) => `  ${line}`)
     .join("\n");

@@ -53,7 +53,10 @@ export interface Verified {
   readonly files: { readonly circuit: string; readonly report: string; readonly page: string };
 }
 
-/** Writes report.json and report.html, and circuit.json with the short of it. Throws the signal's reason when it ends the checks. */
+/**
+ * Writes report.json and report.html, and circuit.json with the short of it; of what the signal has ended, the checks that
+ * were finished. Throws the signal's reason where there are none, or where what is stored of another form or seed has more.
+ */
 export async function verifyTask(job: VerifyJob): Promise<Verified> {
   const { circuit, folder, form, seed, only, signal, out } = job;
   const why = unverifiable(job.source.stored.config);
@@ -70,7 +73,8 @@ export async function verifyTask(job: VerifyJob): Promise<Verified> {
     page: path.join(folder, "report.html"),
   };
   const identity = identityOf(circuit);
-  const earlier = only && circuit.verification ? earlierChecks(job, files.report, identity) : undefined;
+  const stored = circuit.verification;
+  const earlier = only && stored ? earlierChecks(job, files.report, identity) : undefined;
   const report = await verify(subject, identity, {
     form,
     seed,
@@ -83,6 +87,8 @@ export async function verifyTask(job: VerifyJob): Promise<Verified> {
       out.live(`verifying ${circuit.task.name}: ${check}, ${Math.floor(done)} of ${of} checks done${left}`);
     },
   });
+  const lacks = (name: CheckName): boolean => !report.checks.some((check) => check.name === name);
+  if (signal.aborted && stored?.checks.some(({ name }) => lacks(name))) throw signal.reason;
   const verified: Circuit = { ...circuit, verification: inShort(report) };
   writeFileAtomic(files.page, await reportPage(report, labelsOf(circuit)));
   writeFileAtomic(files.report, formatJson(report));

@@ -36,17 +36,35 @@ export function bootstrapInterval(values: readonly number[], rng: Rng): [low: nu
 /** Resamples of a mean: the interval's ends are good to a twentieth of its width. */
 const MEAN_RESAMPLES = 1000;
 
+export interface MeanInterval {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+}
+
 /** A mean and its percentile bootstrap interval, as `bootstrapInterval`; of one value the interval is the value. */
-export function meanInterval(values: ArrayLike<number>, rng: Rng): { value: number; low: number; high: number } {
-  const n = values.length;
-  const meanOf = (pick: (i: number) => number): number => {
+export function meanInterval(values: ArrayLike<number>, rng: Rng): MeanInterval {
+  return meanIntervalOfDraws([values], rng);
+}
+
+/**
+ * The mean over several draws of the same values, as many in each; resamples are of draws and of values (the pigeonhole
+ * bootstrap, Owen 2007), so that the interval says how far other draws might have moved the mean too.
+ */
+export function meanIntervalOfDraws(draws: readonly ArrayLike<number>[], rng: Rng): MeanInterval {
+  const [d, n] = [draws.length, draws[0]!.length];
+  const value = mean(draws.map(mean));
+  const means = Float64Array.from({ length: MEAN_RESAMPLES }, () => {
+    const chosen = d === 1 ? draws : draws.map(() => rng.pick(draws));
     let sum = 0;
-    for (let i = 0; i < n; i++) sum += values[pick(i)]!;
-    return sum / n;
-  };
-  const means = Float64Array.from({ length: MEAN_RESAMPLES }, () => meanOf(() => rng.int(0, n - 1))).sort();
+    for (let i = 0; i < n; i++) {
+      const at = rng.int(0, n - 1);
+      for (const draw of chosen) sum += draw[at]!;
+    }
+    return sum / (n * d);
+  }).sort();
   const outside = Math.floor((MEAN_RESAMPLES * (1 - LEVEL)) / 2);
-  return { value: meanOf((i) => i), low: means[outside]!, high: means[MEAN_RESAMPLES - 1 - outside]! };
+  return { value, low: means[outside]!, high: means[MEAN_RESAMPLES - 1 - outside]! };
 }
 
 /** Arithmetic mean; NaN of nothing. */

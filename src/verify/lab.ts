@@ -13,7 +13,7 @@ import { countKept, indices } from "../prune/kept.ts";
 import { firstPairs, scorePairs } from "../prune/pair-scores.ts";
 import { Pruned } from "../prune/pruned.ts";
 import { Rng } from "../util/rng.ts";
-import { mean, meanInterval } from "../util/statistics.ts";
+import { meanIntervalOfDraws } from "../util/statistics.ts";
 import type { Subject } from "./subject.ts";
 
 /** Held-out pairs of checks, in all; those of other prompts of the task; and those of checks that compute whole models. */
@@ -194,11 +194,9 @@ export class Lab {
     return kept;
   }
 
-  /** A loss with its bootstrap interval over pairs; of several scores the mean over them. */
-  loss(name: string, ...scores: readonly Score[]): Figure {
-    const each = scores.map(pairLosses);
-    const losses = each[0]!.map((_, pair) => mean(each.map((list) => list[pair]!)));
-    return { name, ...meanInterval(losses, this.rng("bootstrap", name)), unit: "nats" };
+  /** A loss with its bootstrap interval over pairs; of several draws the mean over them, and the interval over them too. */
+  loss(name: string, ...draws: readonly Score[]): Figure {
+    return { name, ...meanIntervalOfDraws(draws.map(pairLosses), this.rng("bootstrap", name)), unit: "nats" };
   }
 
   get specs() {

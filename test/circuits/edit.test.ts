@@ -58,6 +58,7 @@ describe("of the planted circuit", () => {
         .circuit.scales.get(index(node)!),
     ).toBe(2);
     expect(applyEdits(scaled, [scale(node, 1)], wiring).at(-1)!.circuit).toEqual(start);
+    expect(refused(() => applyEdits(scaled, [scale(node, 1.3)], wiring)).code).toBe("edit-nothing");
     const both = last(scale(node, 1.3), scale("1.attn.k:5", 0));
     const rest = applyEdits(both, [remove("0.mlp.post_act:11")], wiring)[0]!.circuit;
     expect([...rest.scales.keys()], "that of a dropped node goes").toEqual([index(node)]);
@@ -86,6 +87,7 @@ describe("of the planted circuit", () => {
     ["node-twice", [remove("0.mlp.post_act:15"), add("0.mlp.post_act:15")], /is removed/],
     ["node-twice", [scale("0.mlp.post_act:15", 2), remove("0.mlp.post_act:15")], /is removed/],
     ["node-twice", [scale("0.mlp.post_act:15", 2), scale("0.mlp.post_act:15", 3)], /is scaled/],
+    ["edit-nothing", [scale("0.mlp.post_act:15", 1)], /0\.mlp\.post_act:15 has a factor of 1 already/],
     ["node-id", [add("0.mlp.post_akt:1")], /0\.mlp\.post_akt:1/],
     ["node-unknown", [add("0.mlp.post_act:9999")], /channels of mlp\.post_act 0 to \d+/],
     ["node-unknown", [add("9.mlp.post_act:1")], /layers are 0 to 1/],

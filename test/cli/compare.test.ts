@@ -12,7 +12,7 @@ import { findTasks } from "../../tasks/index.ts";
 import { withCurve } from "../circuits/support.ts";
 import { checkpoint, env } from "../support/stored-run.ts";
 import { useTempDir } from "../support/temp.ts";
-import { run } from "./programs.ts";
+import { runCircuit } from "./programs.ts";
 
 const temp = useTempDir();
 const tokenizer = taskTokenizer(grammarOf(TRAIN_DEFAULTS), findTasks("quotes"));
@@ -52,7 +52,7 @@ function trained(name: string, tasks: readonly string[], edges: Parameters<typeo
 }
 
 async function compared(...args: readonly string[]) {
-  const { code, stdout, stderr } = await run("compare", ...args, "--json");
+  const { code, stdout, stderr } = await runCircuit("compare", ...args, "--json");
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   const lines = stdout
     .trimEnd()
@@ -62,7 +62,7 @@ async function compared(...args: readonly string[]) {
 }
 
 async function refusal(...args: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await run("compare", ...args);
+  const { code, stdout, stderr } = await runCircuit("compare", ...args);
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   expect(stderr).toMatch(/^error: .+\nhint: .+\n$/);
   return stderr;
@@ -73,7 +73,7 @@ it("compares sizes, held-out losses and edges at equal task loss, as text, event
     trained("sparse", ["a", "b"], { a: [2, 10], b: [3, 10] }),
     circuits(temp("dense"), { a: [4, 20], b: [9, 80] }),
   ];
-  const text = await run("compare", sparse, dense);
+  const text = await runCircuit("compare", sparse, dense);
   expect({ code: text.code, stderr: text.stderr }).toEqual({ code: 0, stderr: "" });
   for (const words of [
     /a +12 \/ 9 +12 \/ 9/,
@@ -125,7 +125,7 @@ it("takes circuit.json and its folder, and has no interval for one task", async 
   const { done } = await compared(path.join(x, "a"), path.join(y, "a", "circuit.json"));
   const { curve } = (done.runs as { curve: unknown[] }[])[1]!;
   expect(curve.at(-1)).toMatchObject({ target: 0.1, ratio: { mean: expect.closeTo(3, 9), interval: null } });
-  expect((await run("compare", x, y)).stdout).toContain("one task, so without intervals");
+  expect((await runCircuit("compare", x, y)).stdout).toContain("one task, so without intervals");
 });
 
 it("leaves the mean undefined when a run did not solve one of its tasks, and names the task", async () => {
@@ -133,7 +133,7 @@ it("leaves the mean undefined when a run did not solve one of its tasks, and nam
   const y = trained("y", ["a", "b"], { a: [2, 20] });
   const { done } = await compared(x, y);
   expect(done.runs).toMatchObject([{ edges: 9 }, { edges: null, ratio: null, unsolved: ["b"], circuits: { b: null } }]);
-  const { stdout } = await run("compare", x, y);
+  const { stdout } = await runCircuit("compare", x, y);
   expect(stdout).toMatch(/b +12 \/ 9 +no circuit/);
   expect(stdout).toContain(`${y} has no mean: 1 task not solved, b.`);
   expect(stdout).toContain("--task a");
@@ -147,7 +147,7 @@ it("leaves the mean undefined when a run did not solve one of its tasks, and nam
       { task: { ...withCurve({}).task, name: "b" }, taskLoss: { train: 0.1, val: 0.2, test: 0.2 } },
     ),
   );
-  const missed = await run("compare", x, y);
+  const missed = await runCircuit("compare", x, y);
   expect(missed.stdout).toMatch(/b +12 \/ 9 +12 \/ 9 misses 0\.15/);
   expect(missed.stdout).toMatch(/0\.5 +2\.4 +3\.7 \(1\.5x/);
 });
@@ -163,7 +163,7 @@ it("names the tasks that are not those of all", async () => {
       { task: "c", missing: [x] },
     ],
   });
-  expect((await run("compare", x, y)).stdout).toContain(`Left out: b, not a task of ${y}.`);
+  expect((await runCircuit("compare", x, y)).stdout).toContain(`Left out: b, not a task of ${y}.`);
   expect(await refusal(x, circuits(temp("z"), { d: [1, 2] }))).toContain("no task to compare");
 });
 

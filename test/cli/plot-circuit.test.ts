@@ -15,7 +15,7 @@ import { Rng } from "../../src/util/rng.ts";
 import { exampleCircuit, withCurve } from "../circuits/support.ts";
 import { config } from "../support/stored-run.ts";
 import { useTempDir } from "../support/temp.ts";
-import { run } from "./programs.ts";
+import { runCircuit } from "./programs.ts";
 
 const temp = useTempDir();
 const model = new Model(new ReferenceEngine(), { config, params: initParams(config, 5) });
@@ -89,13 +89,13 @@ it("the figure has a panel for each node whose bars sum to one, the table every 
 
 it("draws circuits without their run but for activations, and refuses what is none", async () => {
   fs.writeFileSync(temp("circuit.json"), serializeCircuit(withCurve({ 0.5: 2, 0.1: 4 })));
-  const { code, stdout, stderr } = await run("plot-circuit", temp(), "--format", "svg,pdf");
+  const { code, stdout, stderr } = await runCircuit("plot", temp(), "--format", "svg,pdf");
   expect(code).toBe(0);
   expect(stderr).toContain("activations are not drawn");
   const files = ["curves.json", "curves.csv", "curves.svg", "curves.pdf"].map((name) => temp(name));
   expect(stdout).toBe(`  written ${files.join(", ")}\n`);
   expect(fs.readFileSync(temp("curves.pdf"), "latin1")).toMatch(/^%PDF-1\.4\n.*%%EOF\n$/s);
-  const refused = await run("plot-circuit", temp("nothing"));
+  const refused = await runCircuit("plot", temp("nothing"));
   expect(refused).toMatchObject({ code: 2, stdout: "" });
   expect(refused.stderr).toMatch(/^error: .+\nhint: .+\n$/);
 });

@@ -30,19 +30,31 @@ function group(name: string, ...commands: readonly string[]) {
   return commands.map((command) => ({ name: command, summary: command, load: load(`${name}-${command}`) }));
 }
 
-const COMMANDS = [
-  ...["train", "eval", "forward", "compare", "plot", "plot-circuit"].map((name) => ({
-    name,
-    summary: name,
-    load: load(name),
-  })),
+const SPARSE = [
+  ...["train", "eval", "forward", "plot"].map((name) => ({ name, summary: name, load: load(name) })),
   { name: "tasks", summary: "tasks", load: load("tasks"), commands: group("tasks", "show") },
   { name: "corpus", summary: "corpus", commands: group("corpus", "show", "stats") },
   { name: "tokenizer", summary: "tokenizer", commands: group("tokenizer", "train") },
 ];
+const CIRCUIT = [
+  ...["extract", "verify", "show", "edit", "label", "compare", "export", "overview"].map((name) => ({
+    name,
+    summary: name,
+    load: load(name),
+  })),
+  { name: "plot", summary: "plot", load: load("plot-circuit") },
+];
 
-export async function run(...argv: readonly string[]): Promise<Printed> {
-  const { out, text } = recorder({ json: argv.includes("--json") });
-  await execute({ name: "sparse", description: "", examples: [["sparse", ""]], commands: COMMANDS }, argv, out);
-  return { code: out.exitCode, ...text };
-}
+const program = (name: string, commands: typeof SPARSE) => {
+  const spec = { name, description: "", examples: [[name, ""]] as const, commands };
+  return async (...argv: readonly string[]): Promise<Printed> => {
+    const { out, text } = recorder({ json: argv.includes("--json") });
+    await execute(spec, argv, out);
+    return { code: out.exitCode, ...text };
+  };
+};
+
+/** `sparse`. */
+export const run = program("sparse", SPARSE);
+/** `circuit`. */
+export const runCircuit = program("circuit", CIRCUIT);

@@ -1,35 +1,48 @@
-/** `circuit` as a user meets it: from a run that learned its task to the exports, and what goes wrong on the way. */
+/**
+ * `circuit` as a user meets it: from a run that learned its task to the exports, and what goes wrong on the way. What is
+ * not about processes (a second time, other options, refusals) runs inside the test's own, which saves their start.
+ */
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { parseCircuit } from "../../src/circuits/file.ts";
+import { stopRunningJob } from "../../src/cli/interrupt.ts";
+import { ALL_CHECKS } from "../../src/verify/verify.ts";
+import { runCircuit as here } from "../cli/programs.ts";
 import { pruningFixture } from "../prune/pruning-fixture.ts";
 import { FIXTURES } from "../support/fixtures.ts";
 import { events, sparse, start } from "./cli.ts";
 
-const TIMEOUT = 120_000;
+const TIMEOUT = 240_000;
+/** A search that is over soon, and nothing else. */
+const QUICK = ["--kicks", "0", "--gates", "0", "--no-curve", "--no-verify"];
 /** Learns quotes in a few seconds. */
 const LEARN = ["train", "--task", "quotes", "--steps", "300", "--density", "1/32", "--set", "model.width=48"];
 
 let dir = "";
 const at = (...parts: string[]): string => path.join(dir, ...parts);
 const circuit = (...args: string[]) => start("circuit", args, dir).ended;
+/** A small model of the parity fixtures, and its task. */
+const MODEL = path.join(FIXTURES, "pruning/model");
+const PAIRS = path.join(FIXTURES, "pruning/task.json");
 const FOLDER = "run/circuits/single_double_quote";
 
 beforeAll(async () => {
   dir = fs.mkdtempSync(path.join(os.tmpdir(), "sparse-circuits-e2e-"));
   const { code, stderr } = await sparse(dir, ...LEARN, "--out", "run");
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  process.chdir(dir);
 }, TIMEOUT);
 afterAll(() => {
+  process.chdir(import.meta.dirname);
   fs.rmSync(dir, { recursive: true, force: true });
 });
 
 it(
   "extracts, shows and exports",
   async () => {
-    const first = await circuit("extract", "run", "--kicks", "3", "--json");
+    const first = await circuit("extract", "run", "--kicks", "1", "--json");
     expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: "" });
     const lines = events(first.stdout);
     const done = lines[lines.length - 1]!;
@@ -50,9 +63,9 @@ it(
     expect((await circuit("label", "run", id, "first of all")).stdout).toContain("report.html");
     expect(fs.readFileSync(at(FOLDER, "report.html"), "utf8")).toContain(`${id} (first of all)`);
     const search = fs.readFileSync(at(FOLDER, "search.json"), "utf8");
-    expect((await circuit("extract", "run", "--kicks", "3")).code).toBe(0);
+    expect((await here("extract", "run", "--kicks", "1")).code).toBe(0);
     expect(fs.readFileSync(at(FOLDER, "report.html"), "utf8")).toContain(`${id} (first of all)`);
-    expect((await circuit("label", "run", `${id}=`)).stdout).toContain("no labels");
+    expect((await here("label", "run", `${id}=`)).stdout).toContain("no labels");
     expect(fs.readFileSync(at(FOLDER, "circuit.json"), "utf8"), "the same bytes again").toBe(text);
     expect(fs.readFileSync(at(FOLDER, "search.json"), "utf8"), "the same bytes again").toBe(search);
 
@@ -66,7 +79,7 @@ it(
     const tables = ["nodes.csv", "edges.csv", "links.csv", "tokens.csv", "nodes.tex", "edges.tex"].map((s) => `.${s}`);
     const suffixes = [...figures, ...graphs, ...tables];
     expect(fs.readdirSync(at("figures")).sort()).toEqual(suffixes.map((s) => `single_double_quote${s}`).sort());
-    const forced = await circuit("export", FOLDER, "--layout", "force", "--out", "figures");
+    const forced = await here("export", FOLDER, "--layout", "force", "--out", "figures");
     expect(forced.code).toBe(0);
     expect(fs.readFileSync(at("figures/single_double_quote.force.svg"), "utf8")).toMatch(/^<svg/);
   },
@@ -98,23 +111,23 @@ it(
             .map((f) => [f.name, fs.readFileSync(path.join(dir, f.name))] as const),
         ),
       );
-    for (const folder of ["unrolled", "again"]) {
-      const pair = await circuit("export", "run", "--pair", "3", "--format", "all", "--out", folder);
-      expect({ code: pair.code, stderr: pair.stderr }).toEqual({ code: 0, stderr: "" });
-      const own = await circuit(
-        "export",
-        "run",
-        "--prompt",
-        "print('hello",
-        "--format",
-        "svg,attribution",
-        "--layout",
-        "code",
-        "--out",
-        folder,
-      );
-      expect({ code: own.code, stderr: own.stderr }).toEqual({ code: 0, stderr: "" });
+    const pair = (formats: string) => ["export", "run", "--pair", "3", "--format", formats, "--out"];
+    const own = [
+      "export",
+      "run",
+      "--prompt",
+      "print('hello",
+      "--format",
+      "svg,attribution",
+      "--layout",
+      "code",
+      "--out",
+    ];
+    for (const args of [pair("all"), own]) {
+      const { code, stderr } = await circuit(...args, "unrolled");
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     }
+    for (const args of [pair("svg,pdf,attribution"), own]) expect((await here(...args, "again-unrolled")).code).toBe(0);
     const written = files("unrolled");
     const names = ["a", "b"].flatMap((side) => [
       ...[".svg", ".pdf", ".png", ".tex"].map((s) => `single_double_quote.pair-3-${side}${s}`),
@@ -122,7 +135,9 @@ it(
     ]);
     expect(Object.keys(written)).toEqual(expect.arrayContaining([...names, "graph-metadata.json"]));
     expect(Object.keys(written).join()).toMatch(/single_double_quote\.code\.prompt-[0-9a-f]{8}\.svg/);
-    expect(files("again")).toEqual(written);
+    const again = files("again-unrolled");
+    expect(Object.keys(again)).toEqual(expect.arrayContaining(names.filter((name) => !/png|tex/.test(name))));
+    for (const [name, content] of Object.entries(again)) expect(content.equals(written[name]!), name).toBe(true);
     const { graphs } = JSON.parse(String(written["graph-metadata.json"])) as { graphs: { slug: string }[] };
     expect(graphs.map((g) => g.slug.replace(/[0-9a-f]{8}$/, "HASH"))).toEqual([
       "single-double-quote-base-pair-3-a",
@@ -159,7 +174,7 @@ describe("refuses", () => {
     [["overview", "run", "--palette", "gray"], /--palette/, /print/],
     [["overview", "run", "--task", "brackets"], /no circuit of task bracket_/, /circuit extract/],
   ])("%j", async (args, message, hint) => {
-    const { code, stdout, stderr } = await circuit(...args);
+    const { code, stdout, stderr } = await here(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toMatch(message);
     expect(stderr).toMatch(hint);
@@ -170,10 +185,10 @@ describe("refuses", () => {
     fs.cpSync(at("run"), at("damaged"), { recursive: true });
     fs.mkdirSync(at("damaged/circuits/single_double_quote"), { recursive: true });
     fs.writeFileSync(at("damaged/circuits/single_double_quote/circuit.json"), '{"format": "sparse-circuits/circ');
-    const shown = await circuit("show", "damaged");
+    const shown = await here("show", "damaged");
     expect([shown.code, shown.stdout]).toEqual([2, ""]);
     fs.truncateSync(at("damaged/checkpoints/step-000300/model.safetensors"), 1000);
-    const extracted = await circuit("extract", "damaged");
+    const extracted = await here("extract", "damaged");
     expect(extracted.code).toBe(2);
     expect(extracted.stderr).toContain("model.safetensors");
   });
@@ -195,7 +210,7 @@ it(
 it(
   "verifies again: some checks, the same bytes, and an exit code on request",
   async () => {
-    expect((await circuit("extract", "run", "--kicks", "0", "--no-curve", "--no-verify", "--out", "own")).code).toBe(0);
+    expect((await here("extract", "run", ...QUICK, "--out", "own")).code).toBe(0);
     const before = fs.readFileSync(at("own/single_double_quote/circuit.json"), "utf8");
     expect(parseCircuit(before, "circuit.json").verification).toBe(null);
     const verify = ["verify", "run", "--circuits", "own", "--checks", "sufficiency,necessity,other-ablations"];
@@ -213,21 +228,38 @@ it(
     expect(after.verification?.checks.map(({ verdict }) => verdict)).toContain("pass");
     expect({ ...after, verification: null }).toEqual(parseCircuit(before, "circuit.json"));
 
-    const strict = await circuit(...verify, "--strict");
+    const strict = await here(...verify, "--strict");
     expect(strict.code).toBe(strict.stdout.includes("fail ") ? 3 : 0);
     expect(fs.readFileSync(at("own/single_double_quote/report.json"), "utf8"), "the same bytes again").toBe(report);
-    const unknown = await circuit("verify", "run", "--checks", "sufficency");
+    const file = at("own/single_double_quote/circuit.json");
+    fs.writeFileSync(file, before);
+    const { run } = ALL_CHECKS["other ablations"];
+    const interrupted = vi.spyOn(ALL_CHECKS["other ablations"], "run").mockImplementation((lab) => {
+      stopRunningJob();
+      return run(lab);
+    });
+    const cut = await here(...verify, "--peers", "run");
+    interrupted.mockRestore();
+    expect(cut.code).toBe(130);
+    expect(cut.stderr).toContain("--peers is for the check stability");
+    expect(cut.stderr).toMatch(/finished are kept\n.* --circuits own --checks other-ablations\n/);
+    const partial = parseCircuit(fs.readFileSync(file, "utf8"), file).verification!;
+    expect(partial.checks).toEqual(after.verification!.checks.filter(({ name }) => name !== "other ablations"));
+    expect(partial.summary).toContain("interrupted before other ablations");
+    expect((await here(...verify.slice(0, 4), "--checks", "other-ablations")).code).toBe(0);
+    expect(fs.readFileSync(at("own/single_double_quote/report.json"), "utf8"), "the same bytes in two parts").toBe(
+      report,
+    );
+
+    const unknown = await here("verify", "run", "--checks", "sufficency");
     expect(unknown.code).toBe(2);
     expect(unknown.stderr).toContain('Did you mean "sufficiency"');
-    expect((await circuit("verify", "run", "--circuits", "figures")).stderr).toContain("circuit extract run");
+    expect((await here("verify", "run", "--circuits", "figures")).stderr).toContain("circuit extract run");
   },
   TIMEOUT,
 );
 
 describe("a model that was trained elsewhere", { timeout: TIMEOUT }, () => {
-  const MODEL = path.join(FIXTURES, "pruning/model");
-  const PAIRS = path.join(FIXTURES, "pruning/task.json");
-
   it("is searched with pairs of token ids", async () => {
     const { code, stdout } = await circuit("extract", MODEL, "--pairs", PAIRS, "--out", "elsewhere", "--json");
     expect(code).toBe(0);
@@ -240,20 +272,20 @@ describe("a model that was trained elsewhere", { timeout: TIMEOUT }, () => {
       const { offset } = specs.find((spec) => spec.layer === layer && spec.site === site)!;
       expect(planted[offset + channel], id).toBe(1);
     }
-    expect((await circuit("show", "elsewhere/task")).stdout).toContain("10 nodes, 7 edges");
+    expect((await here("show", "elsewhere/task")).stdout).toContain("10 nodes, 7 edges");
 
     // On a prompt, with token ids for texts.
     const drawn = ["export", MODEL, "--pairs", PAIRS, "--circuits", "elsewhere", "--format", "svg", "--out", "drawn"];
-    expect((await circuit(...drawn, "--pair", "0")).code).toBe(0);
+    expect((await here(...drawn, "--pair", "0")).code).toBe(0);
     const ids = JSON.parse(fs.readFileSync(PAIRS, "utf8")).tokens[6].slice(0, 2) as number[];
     expect(fs.readFileSync(at("drawn/task.pair-0-a.svg"), "utf8")).toContain(
       `prompt &lt;${ids[0]}&gt;&lt;${ids[1]}&gt;`,
     );
-    expect((await circuit(...drawn, "--prompt", "1 2, 3")).code).toBe(0);
-    const wrong = await circuit(...drawn, "--prompt", "1 two");
+    expect((await here(...drawn, "--prompt", "1 2, 3")).code).toBe(0);
+    const wrong = await here(...drawn, "--prompt", "1 two");
     expect(wrong.code).toBe(2);
     expect(wrong.stderr).toContain('received "two"');
-    expect((await circuit("export", "elsewhere/task", "--pair", "0")).stderr).toContain("--pairs FILE.json");
+    expect((await here("export", "elsewhere/task", "--pair", "0")).stderr).toContain("--pairs FILE.json");
   });
 
   const task = JSON.parse(fs.readFileSync(PAIRS, "utf8"));
@@ -266,7 +298,7 @@ describe("a model that was trained elsewhere", { timeout: TIMEOUT }, () => {
     ["no text for means", JSON.stringify({ ...task, mean_batch_tokens: undefined }), /mean_batch_tokens/],
   ])("refuses %s", async (_, text, message) => {
     fs.writeFileSync(at("pairs.json"), text);
-    const { code, stderr } = await circuit("extract", MODEL, "--pairs", "pairs.json", "--out", "refused");
+    const { code, stderr } = await here("extract", MODEL, "--pairs", "pairs.json", "--out", "refused");
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(stderr).not.toMatch(/at .*:\d+:\d+/);
@@ -275,17 +307,17 @@ describe("a model that was trained elsewhere", { timeout: TIMEOUT }, () => {
 
 describe("other ways to extract", { timeout: TIMEOUT }, () => {
   it("a budget too small for one pass gives the best so far, marked", async () => {
-    const { stdout } = await circuit("extract", "run", "--budget", "0.01s", "--out", "short");
+    // Measuring what is left of a larger model takes long: it is nearly all of it.
+    const { stdout } = await here("extract", MODEL, "--pairs", PAIRS, "--budget", "0.01s", "--out", "short");
     expect(stdout).toContain("search not finished");
-    const stored = parseCircuit(fs.readFileSync(at("short/single_double_quote/circuit.json"), "utf8"), "circuit.json");
+    const stored = parseCircuit(fs.readFileSync(at("short/task/circuit.json"), "utf8"), "circuit.json");
     expect(stored.search.oneMinimal).toBe(false);
     expect(stored.search.stages.map((stage) => stage.name)).toContain("stopped");
   });
 
   it("keeps to frozen norms, zeros, tied queries and keys, fewer edges, and a variant", async () => {
     const flags = ["--frozen-norm", "--ablation", "zero", "--tied-qk", "--prune-edges", "--variant", "strings@1"];
-    const quick = ["--kicks", "0", "--no-curve", "--target", "0.4", "--no-verify"];
-    const { code, stderr } = await circuit("extract", "run", ...flags, ...quick, "--out", "other");
+    const { code, stderr } = await here("extract", "run", ...flags, ...QUICK, "--target", "0.4", "--out", "other");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const file = at("other/single_double_quote.strings@1/circuit.json");
     const stored = parseCircuit(fs.readFileSync(file, "utf8"), "circuit.json");
@@ -297,32 +329,28 @@ describe("other ways to extract", { timeout: TIMEOUT }, () => {
   });
 
   it("all tasks of a run at the same time: the same circuits as one by one, a table, the mean and the curves", async () => {
-    const learn = ["train", "--task", "brackets", "--steps", "800"];
-    expect((await sparse(dir, ...learn, "--out", "brackets")).code).toBe(0);
-    const all = await circuit("extract", "brackets", "--task", "all", "--kicks", "0", "--target", "0.4", "--no-verify");
+    const learn = ["train", "--task", "brackets", "--steps", "300", "--density", "1/32", "--set", "model.width=48"];
+    expect((await sparse(dir, ...learn, "--out", "brackets")).code).toBe(3);
+    const flags = ["--kicks", "0", "--gates", "0", "--target", "0.5"];
+    const all = await circuit("extract", "brackets", "--task", "all", ...flags, "--jobs", "2");
     expect({ code: all.code, stderr: all.stderr }).toEqual({ code: 0, stderr: "" });
     expect(all.stdout).toMatch(/geometric mean of edges over 2 tasks: \d/);
+    expect(all.stdout).toMatch(/written .+\n {2}verified: .+\n( {2}.+\n)+ {2}next: circuit show brackets\n/);
+    const summaries = [...all.stdout.matchAll(/^ {2}verified: [\s\S]+?(?=\n {2}next)/gm)].flatMap(([text]) =>
+      text.split("\n"),
+    );
+    expect(Math.max(...summaries.map((line) => line.length))).toBeLessThanOrEqual(120);
     for (const name of ["curves.json", "curves.csv", "curves.svg"]) {
       expect(fs.existsSync(at("brackets/circuits", name)), name).toBe(true);
     }
-    const one = [
-      "--task",
-      "bracket_brace",
-      "--kicks",
-      "0",
-      "--target",
-      "0.4",
-      "--no-verify",
-      "--threads",
-      "2",
-      "--out",
-      "alone",
-    ];
-    expect((await circuit("extract", "brackets", ...one)).code).toBe(0);
-    const both = ["brackets/circuits", "alone"].map((folder) => at(folder, "bracket_brace/circuit.json"));
-    expect(fs.readFileSync(both[0]!, "utf8")).toBe(fs.readFileSync(both[1]!, "utf8"));
+    const one = ["--task", "bracket_brace", "--no-verify", "--threads", "2", "--out", "alone"];
+    expect((await here("extract", "brackets", ...flags, ...one)).code).toBe(0);
+    const [both, alone] = ["brackets/circuits", "alone"].map((folder) =>
+      parseCircuit(fs.readFileSync(at(folder, "bracket_brace/circuit.json"), "utf8"), folder),
+    );
+    expect({ ...both, verification: null }).toEqual(alone);
 
-    const seen = await circuit("overview", "brackets", "--format", "all", "--json");
+    const seen = await here("overview", "brackets", "--format", "all", "--json");
     expect({ code: seen.code, stderr: seen.stderr }).toEqual({ code: 0, stderr: "" });
     const told = events(seen.stdout).at(-1)!;
     const stored = ["bracket_brace", "bracket_counting"].map((name) =>

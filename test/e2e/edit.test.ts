@@ -1,4 +1,7 @@
-/** `circuit edit` as a user meets it: changes that undo each other, what is kept and what is lost, and what is refused. */
+/**
+ * `circuit edit` as a user meets it: changes that undo each other, what is kept and what is lost, and what is refused. Most
+ * of it runs inside the test's own process, which saves the start of others.
+ */
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -6,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseCircuit, serializeCircuit } from "../../src/circuits/file.ts";
 import type { Circuit } from "../../src/circuits/schema.ts";
 import { inShort } from "../../src/verify/verify.ts";
+import { runCircuit as here } from "../cli/programs.ts";
 import { FIXTURES } from "../support/fixtures.ts";
 import { sampleCheck, sampleReport } from "../support/report.ts";
 import { events, sparse, start } from "./cli.ts";
@@ -24,7 +28,7 @@ const stored = (file: string): Circuit => parseCircuit(fs.readFileSync(at(file),
 
 /** Runs `circuit edit`, which must succeed, and gives the circuit that it wrote. */
 async function edited(out: string, ...args: string[]): Promise<Circuit> {
-  const { code, stderr } = await circuit("edit", ...args, "--out", out);
+  const { code, stderr } = await here("edit", ...args, "--out", out);
   expect({ code, stderr: stderr.replace(/note: .*\n/g, "") }).toEqual({ code: 0, stderr: "" });
   return stored(`${out}/${TASK}/circuit.json`);
 }
@@ -52,11 +56,13 @@ let spare = "";
 beforeAll(async () => {
   dir = fs.mkdtempSync(path.join(os.tmpdir(), "sparse-circuits-edit-"));
   expect((await sparse(dir, ...LEARN, "--out", "run")).code).toBe(0);
-  expect((await circuit("extract", "run", ...QUICK)).code).toBe(0);
+  process.chdir(dir);
+  expect((await here("extract", "run", ...QUICK)).code).toBe(0);
   original = stored(FILE);
   spare = spareNeuron(original);
 }, TIMEOUT);
 afterAll(() => {
+  process.chdir(import.meta.dirname);
   fs.rmSync(dir, { recursive: true, force: true });
 });
 
@@ -83,13 +89,16 @@ describe("edits", { timeout: TIMEOUT }, () => {
     expect(back.edits.map(({ action, node }) => `${action} ${node}`)).toEqual([`remove ${spare}`, `add ${spare}`]);
   });
 
-  it("a factor of 1 changes nothing; another is in the table and in the figure; labels stay, verdicts do not", async () => {
+  it("a factor is in the table and in the figure, and 1 undoes it; labels stay, verdicts do not", async () => {
     const labelled = { ...original, nodes: original.nodes.map((n) => ({ ...n, label: `the ${n.id}` })) };
     const verification = inShort(sampleReport([sampleCheck("sufficiency")]));
     fs.cpSync(at("run"), at("labelled"), { recursive: true });
     fs.writeFileSync(at(`labelled/circuits/${TASK}/circuit.json`), serializeCircuit({ ...labelled, verification }));
-    const same = await edited("same", "labelled", "--scale", `${spare}=1`);
-    expect(content(same)).toEqual(content(labelled));
+    const before = fs.readFileSync(at(`labelled/circuits/${TASK}/circuit.json`), "utf8");
+    const nothing = await here("edit", "labelled", "--scale", `${spare}=1`);
+    expect([nothing.code, nothing.stdout]).toEqual([2, ""]);
+    expect(nothing.stderr).toContain("nothing would change");
+    expect(fs.readFileSync(at(`labelled/circuits/${TASK}/circuit.json`), "utf8")).toBe(before);
     const more = await circuit("edit", "labelled", "--scale", `${spare}=1.3`, "--json");
     expect({ code: more.code, stderr: more.stderr }).toEqual({ code: 0, stderr: "" });
     const lines = events(more.stdout);
@@ -100,17 +109,20 @@ describe("edits", { timeout: TIMEOUT }, () => {
     expect(scaled.taskLoss).not.toEqual(original.taskLoss);
     expect(scaled.edges).toEqual(original.edges);
 
-    const { stdout } = await circuit("show", "labelled");
+    const { stdout } = await here("show", "labelled");
     expect(stdout).toContain(`scaled ${spare} by 1.3`);
     expect(stdout).toContain(`${spare.split(":")[1]} ×1.3`);
-    expect((await circuit("export", "labelled")).code).toBe(0);
+    expect((await here("export", "labelled")).code).toBe(0);
     expect(fs.readFileSync(at(`labelled/circuits/${TASK}/${TASK}.svg`), "utf8")).toContain(' ×1.3"');
+    const same = await edited("same", "labelled", "--scale", `${spare}=1`);
+    expect(content(same)).toEqual(content(labelled));
   });
 
-  it("options apply in the order given, in place, with a table of before and after; what has no path is dropped", async () => {
+  it("options apply in the order given, in place, to nodes as figures name them, with a table of before and after; what has no path is dropped", async () => {
     fs.cpSync(at("run"), at("mixed"), { recursive: true });
     const write = original.edges.find((e) => e.source === spare)!.target;
-    const { code, stdout, stderr } = await circuit("edit", "mixed", "--scale", `${spare}=2`, "--remove", write);
+    const args = ["--scale", `${spare.split(":")[1]}=2`, "--remove", write];
+    const { code, stdout, stderr } = await here("edit", "mixed", ...args);
     expect(code).toBe(0);
     const after = stored(`mixed/circuits/${TASK}/circuit.json`);
     expect(after.edits.slice(0, 2)).toMatchObject([{ node: spare, factor: 2 }, { node: write }]);
@@ -122,44 +134,40 @@ describe("edits", { timeout: TIMEOUT }, () => {
 
   it("measures as the extraction did: variant, zeros, frozen norms, removed edges", async () => {
     const zero = ["--ablation", "zero", "--frozen-norm", "--prune-edges", "--variant", "strings@1"];
-    expect((await circuit("extract", "run", ...zero, ...QUICK, "--out", "zero")).code).toBe(0);
+    expect((await here("extract", "run", ...zero, ...QUICK, "--out", "zero")).code).toBe(0);
     const folder = `${TASK}.strings@1`;
     const from = stored(`zero/${folder}/circuit.json`);
     const neuron = spareNeuron(from);
     const edit = async (out: string, ...args: string[]): Promise<Circuit> => {
-      const from = ["edit", "run", "--circuits", "zero", "--variant", "strings@1"];
-      expect((await circuit(...from, ...args, "--out", out)).code).toBe(0);
+      const { code, stdout } = await here("edit", "run", "--variant", "strings@1", ...args, "--out", out);
+      expect(code).toBe(0);
+      expect(stdout).toContain(`circuit verify run --variant strings@1 --circuits ${out}`);
       return stored(`${out}/${folder}/circuit.json`);
     };
-    expect(content(await edit("zero1", "--scale", `${neuron}=1`))).toEqual(content(from));
     // Nothing else hangs on it, and without it zero is what it carries.
-    const nothing = await edit("zero2", "--scale", `${neuron}=0`);
-    const gone = await edit("zero3", "--remove", neuron);
+    const nothing = await edit("zero2", "--circuits", "zero", "--scale", `${neuron}=0`);
+    const gone = await edit("zero3", "--circuits", "zero", "--remove", neuron);
     for (const split of ["train", "val", "test"] as const) {
       expect(nothing.taskLoss[split]).toBeCloseTo(gone.taskLoss[split]!, 5);
     }
+    expect(content(await edit("zero2", "--circuits", "zero2", "--scale", `${neuron}=1`))).toEqual(content(from));
   });
 
-  it("measures with the values that the extraction drew", async () => {
-    expect(
-      (await circuit("extract", "run", "--ablation", "resample", "--seed", "3", ...QUICK, "--target", "0.6")).code,
-    ).toBe(0);
-    expect(content(await edited("drawn", "run", "--scale", `${stored(FILE).nodes[0]!.id}=1`))).toEqual(
-      content(stored(FILE)),
-    );
-  });
-
-  it("of a model that was trained elsewhere, with its pairs", async () => {
+  it("of a model that was trained elsewhere, with its pairs and the values that the extraction drew", async () => {
     const MODEL = path.join(FIXTURES, "pruning/model");
     const PAIRS = path.join(FIXTURES, "pruning/task.json");
-    expect((await circuit("extract", MODEL, "--pairs", PAIRS, "--no-verify", "--out", "elsewhere")).code).toBe(0);
+    const drawn = ["--ablation", "resample", "--seed", "3", ...QUICK, "--out", "elsewhere"];
+    expect((await here("extract", MODEL, "--pairs", PAIRS, ...drawn)).code).toBe(0);
     const from = stored("elsewhere/task/circuit.json");
-    const edit = ["edit", MODEL, "--pairs", PAIRS, "--circuits", "elsewhere"];
-    const { code, stdout } = await circuit(...edit, "--scale", `${from.nodes[0]!.id}=1`);
-    expect(code).toBe(0);
-    expect(stdout).toContain(`circuit verify ${MODEL} --pairs ${PAIRS} --circuits elsewhere`);
+    const { id } = from.nodes[0]!;
+    for (const factor of [2, 1]) {
+      const edit = ["edit", MODEL, "--pairs", PAIRS, "--circuits", "elsewhere", "--scale", `${id}=${factor}`];
+      const { code, stdout } = await here(...edit);
+      expect(code).toBe(0);
+      expect(stdout).toContain(`circuit verify ${MODEL} --pairs ${PAIRS} --circuits elsewhere`);
+    }
     expect(content(stored("elsewhere/task/circuit.json"))).toEqual(content(from));
-    const other = await circuit("edit", "run", "--pairs", PAIRS, ...edit.slice(4), "--remove", from.nodes[0]!.id);
+    const other = await here("edit", "run", "--pairs", PAIRS, "--circuits", "elsewhere", "--remove", id);
     expect([other.code, other.stdout]).toEqual([2, ""]);
   });
 });
@@ -169,11 +177,11 @@ describe("refuses", { timeout: TIMEOUT }, () => {
     [[], /no edit/, /--remove/],
     [["--scale", "0.mlp.post_act:1=much"], /--scale.*0\.mlp\.post_act:1=much/, /1\.3/],
     [["--scale", "0.mlp.post_act:1=Infinity"], /finite/, /1\.3/],
-    [["--remove", "0.mlp.post_act"], /is not a node/, /3\.mlp\.post_act:1042/],
+    [["--remove", "0.mlp.post_act"], /is not a node/, /nearest in the circuit/],
     [["--add", "0.mlp.post_act:100000"], /no node 0\.mlp\.post_act:100000/, /0\.mlp\.post_act:191/],
     [["--remov", "0.mlp.post_act:1"], /--remov/, /--remove/],
   ])("%j", async (args, message, hint) => {
-    const { code, stdout, stderr } = await circuit("edit", "run", ...args);
+    const { code, stdout, stderr } = await here("edit", "run", ...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toMatch(message);
     expect(stderr).toMatch(hint);
@@ -187,11 +195,11 @@ describe("refuses", { timeout: TIMEOUT }, () => {
       fs.writeFileSync(at(file), serializeCircuit({ ...original, ...changed }));
     };
     write({ model: { ...original.model, weightsHash: "0".repeat(64) } });
-    const hash = await circuit("edit", "other", "--remove", spare);
+    const hash = await here("edit", "other", "--remove", spare);
     expect([hash.code, hash.stdout]).toEqual([2, ""]);
     expect(hash.stderr).toMatch(/another model/);
     write({ taskLoss: { ...original.taskLoss, test: original.taskLoss.test! + 0.1 } });
-    const loss = await circuit("edit", "other", "--remove", spare);
+    const loss = await here("edit", "other", "--remove", spare);
     expect([loss.code, loss.stdout]).toEqual([2, ""]);
     expect(loss.stderr).toMatch(/test pairs/);
   });

@@ -7,6 +7,7 @@ import {
   geometricMean,
   mean,
   meanInterval,
+  meanIntervalOfDraws,
   median,
   rankCorrelation,
 } from "../../src/util/statistics.ts";
@@ -86,6 +87,22 @@ describe("mean and median", () => {
 
   it("have no value for nothing", () => {
     expect([mean([]), median([])]).toEqual([Number.NaN, Number.NaN]);
+  });
+});
+
+describe("meanIntervalOfDraws", () => {
+  it("is wider where draws differ more than their values do, and that of one draw is that of its values", () => {
+    const values = Array.from({ length: 40 }, (_, i) => Math.sin(i));
+    const shifted = (by: number): number[] => values.map((x) => x + by);
+    const one = meanInterval(values, Rng.of(0));
+    expect(meanIntervalOfDraws([values], Rng.of(0))).toEqual(one);
+    const same = meanIntervalOfDraws([values, values, values], Rng.of(0));
+    expect(same.value).toBeCloseTo(one.value, 12);
+    expect(same.high - same.low).toBeCloseTo(one.high - one.low, 1);
+    const { value, low, high } = meanIntervalOfDraws([shifted(-5), values, shifted(5)], Rng.of(0));
+    expect(value).toBeCloseTo(one.value, 12);
+    expect(low).toBeLessThan(value - 2);
+    expect(high).toBeGreaterThan(value + 2);
   });
 });
 

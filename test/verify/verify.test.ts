@@ -1,5 +1,5 @@
 /** What checks find together: which are run, the summary, and what is kept of it. */
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { CHECKS, reportSchema, verificationSchema } from "../../src/circuits/verification.ts";
 import { ALL_CHECKS, inShort, verify } from "../../src/verify/verify.ts";
 import { fastest } from "../support/engines.ts";
@@ -7,7 +7,7 @@ import { FAULTS } from "./faults.ts";
 import { IDENTITY } from "./subject.ts";
 
 const engine = fastest.open();
-const subject = await FAULTS.find(({ name }) => name === "two meanings")!.make(engine);
+const subject = await FAULTS.find(({ name }) => name === "spare nodes")!.make(engine);
 const report = await verify(subject, IDENTITY, { form: "short", seed: 0 });
 
 it("runs the checks of its form, in order, and only those that are asked for", async () => {
@@ -54,7 +54,44 @@ it("is of its schema, the same for the same seed, and shorter in circuit.json", 
   expect(short.checks.map(({ verdict }) => verdict)).toEqual(report.checks.map(({ verdict }) => verdict));
 });
 
-it("ends with the signal's reason", async () => {
+it("says which verdicts are near a threshold: where the interval of the loss that decides holds one", async () => {
+  const { target } = subject;
+  const told = async (verdict: "pass" | "fail", low: number, high: number): Promise<string> => {
+    const figures = [{ name: "highest mean loss", value: (low + high) / 2, low, high, unit: "nats" }];
+    const run = vi.spyOn(ALL_CHECKS.interchange, "run");
+    run.mockResolvedValue({ verdict, brief: "a loss", reason: "of this", figures });
+    const { checks, summary } = await verify(subject, IDENTITY, { form: "short", seed: 0, only: ["interchange"] });
+    run.mockRestore();
+    return `${checks[0]!.reason} | ${summary.split("; not run")[0]}`;
+  };
+  const around = (limit: number) => [limit - 0.02, limit + 0.01] as const;
+  expect(await told("pass", ...around(target))).toBe(
+    "of this; near the threshold 0.150: 95% interval 0.130 to 0.160 | survives interchange (near the threshold)",
+  );
+  expect(await told("fail", ...around(2 * target))).toBe(
+    "of this; near the threshold 0.300: 95% interval 0.280 to 0.310 | passes nothing; fails interchange (a loss, near the threshold)",
+  );
+  expect(await told("pass", 0, target - 0.01)).toBe("of this | survives interchange");
+});
+
+it("keeps what was finished when it is interrupted, what searches last, and names the rest", async () => {
+  const controller = new AbortController();
+  const only = ["sufficiency", "stability", "interchange", "monosemanticity"] as const;
+  const earlier = report.checks.filter(({ name }) => name === "monosemanticity");
+  const cut = await verify(subject, IDENTITY, {
+    form: "short",
+    seed: 0,
+    only,
+    earlier,
+    signal: controller.signal,
+    progress: (name) => name === "monosemanticity" && controller.abort(),
+  });
+  expect(cut.checks.map(({ name }) => name)).toEqual(["sufficiency", "interchange", "monosemanticity"]);
+  expect(cut.checks).toEqual(report.checks.filter(({ name }) => only.some((n) => n === name)));
+  expect(cut.summary).toMatch(/; interrupted before stability; not run: necessity, /);
+});
+
+it("ends with the signal's reason when nothing was finished", async () => {
   const reason = new Error("enough");
   const ended = verify(subject, IDENTITY, { form: "short", seed: 0, signal: AbortSignal.abort(reason) });
   await expect(ended).rejects.toBe(reason);

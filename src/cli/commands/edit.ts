@@ -3,16 +3,22 @@ import * as path from "node:path";
 import { type Command, Option } from "commander";
 import { applyEdits, type Edit, editText } from "../../circuits/edit.ts";
 import { serializeCircuit } from "../../circuits/file.ts";
+import { nodeNamed } from "../../circuits/node-name.ts";
 import { restoreCircuit } from "../../circuits/restore.ts";
 import type { Circuit } from "../../circuits/schema.ts";
 import { Wiring } from "../../circuits/wiring.ts";
 import { Model } from "../../model/model.ts";
-import { nodeId, parseNodeId } from "../../model/sites.ts";
 import { supports } from "../../prune/evaluator.ts";
 import { inputError } from "../../util/errors.ts";
 import { ensureWritableDir, pathExists, writeFileAtomic } from "../../util/files.ts";
 import { CIRCUIT } from "../circuit-files.ts";
-import { circuitsOf, type StoredCircuitFlags, storedCircuitOptions, type TaskCircuit } from "../circuit-source.ts";
+import {
+  circuitsOf,
+  commandOn,
+  type StoredCircuitFlags,
+  storedCircuitOptions,
+  type TaskCircuit,
+} from "../circuit-source.ts";
 import { editCircuit } from "../edit-circuit.ts";
 import { type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { pairsSource, runSource } from "../extract-source.ts";
@@ -24,19 +30,20 @@ import { count, nats, percent, table } from "../render.ts";
 import { prepareText } from "../trained-run.ts";
 
 interface EditFlags extends EngineFlags, StoredCircuitFlags {
-  readonly task?: string;
   readonly out?: string;
 }
 
 const ABOUT = `
+A node is named by its id, as in figures (98, V.0.30), or by head and channel (0.attn.v.head3.ch2).
 Edits apply in the order given. Nodes that they leave without a path from input to output are dropped; a node that is
 added without one is refused. A factor is of the values that the node has in the model: --scale NODE=1 undoes a scaling,
---add a removal; labels stay, but those of removed nodes. The file keeps the history of edits.
+--add a removal; labels stay, but those of removed nodes. The file keeps the history of edits. What would change nothing is
+refused, since an edit ends the verdicts of \`circuit verify\`.
 `;
 
 export function register(command: Command, out: Output): void {
   const edits: Edit[] = [];
-  /** The options share a list, so that it has the order of the command line. */
+  /** The options share a list, so that it has the order of the command line; nodes as they were typed. */
   const editOption = (flags: string, about: string, parse: (text: string) => Edit): Option =>
     new Option(flags, about).argParser((text: string) => edits.push(parse(text)));
   storedCircuitOptions(command);
@@ -45,13 +52,13 @@ export function register(command: Command, out: Output): void {
     .addOption(
       editOption("--remove <node>", "ablate a node, such as 0.mlp.post_act:12; repeatable", (text) => ({
         action: "remove",
-        node: canonical(text),
+        node: text,
       })),
     )
     .addOption(
       editOption("--add <node>", "keep a node of the model, with all its edges; repeatable", (text) => ({
         action: "add",
-        node: canonical(text),
+        node: text,
       })),
     )
     .addOption(editOption("--scale <node=factor>", "multiply a node's values by a factor; repeatable", parseScale))
@@ -74,18 +81,19 @@ export function register(command: Command, out: Output): void {
 
 async function edit(
   run: string,
-  edits: readonly Edit[],
+  typed: readonly Edit[],
   flags: EditFlags,
   out: Output,
   signal: AbortSignal,
 ): Promise<void> {
-  if (edits.length === 0) {
+  if (typed.length === 0) {
     throw inputError("edit-none", "no edit was given", "Give at least one of --remove, --add and --scale.");
   }
   const source =
     flags.pairs === undefined ? await runSource(run, flags.task, flags.variant) : pairsSource(run, flags.pairs);
-  const stored = onlyOne(run, circuitsOf(run, source, flags.circuits));
+  const stored = onlyOne(run, circuitsOf(run, source, flags));
   const { task } = stored;
+  const edits = typed.map((made) => ({ ...made, node: nodeNamed(made.node, stored.circuit) }));
   const { config, params } = source.stored;
   const wiring = new Wiring(config, params);
   const start = restoreCircuit(stored.circuit, wiring);
@@ -117,7 +125,9 @@ async function edit(
   print(stored.circuit, circuit, dropped, out);
   if (pathExists(path.join(folder, "report.json"))) out.notice("report.json and report.html are of the circuit before");
   out.line(`  written ${file}`);
-  out.line(`  next: ${verifyCommand(run, flags)} (what was verified before the edit no longer counts)`);
+  const circuits = flags.out ?? flags.circuits;
+  const next = commandOn("verify", run, { ...flags, ...(circuits === undefined ? {} : { circuits }) });
+  out.line(`  next: ${next} (what was verified before the edit no longer counts)`);
   const { nodes, edges } = circuit.counts;
   const { taskLoss, pairAccuracy } = circuit;
   out.done({ task: circuit.task.name, nodes, edges, taskLoss, pairAccuracy, dropped, circuit: file });
@@ -130,12 +140,6 @@ function onlyOne(run: string, circuits: readonly TaskCircuit[]): TaskCircuit {
     `${run} has ${circuits.length} circuits, and one is edited at a time`,
     `Choose with --task: ${circuits.map(({ task }) => task.name).join(", ")}.`,
   );
-}
-
-/** The command that checks the edited circuit. */
-function verifyCommand(run: string, { task, variant, pairs, circuits, out }: EditFlags): string {
-  const given = Object.entries({ task, variant, pairs, circuits: out ?? circuits });
-  return ["circuit verify", run, ...given.flatMap(([name, value]) => (value ? [`--${name}`, value] : []))].join(" ");
 }
 
 /** Sizes, losses and accuracies before and after, then every edit there has been. */
@@ -162,15 +166,10 @@ function print(before: Circuit, after: Circuit, dropped: readonly string[], out:
   if ((after.taskLoss.val ?? 0) > after.target) out.notice(`above its target ${after.target} on validation pairs`);
 }
 
-/** A node's id in its own spelling. */
-function canonical(text: string): string {
-  return nodeId(parseNodeId(text.trim()));
-}
-
 function parseScale(text: string): Edit {
   const at = text.lastIndexOf("=");
   const factor = at < 0 ? undefined : parseNumber(text.slice(at + 1));
-  if (factor !== undefined) return { action: "scale", node: canonical(text.slice(0, at)), factor };
+  if (factor !== undefined) return { action: "scale", node: text.slice(0, at), factor };
   throw inputError(
     "option-value",
     `--scale: expected a node and a finite factor, but received "${text}"`,

@@ -128,9 +128,10 @@ async function exportAll(run: string, flags: ExportFlags, out: Output, signal: A
   out.done({ files: [...files] });
 }
 
-function storedCircuits(run: string, { task, pairs, circuits }: ExportFlags): StoredCircuit[] {
+function storedCircuits(run: string, flags: ExportFlags): StoredCircuit[] {
+  const { task, pairs, circuits } = flags;
   if (pairs !== undefined) {
-    const found = circuitsOf(run, pairsSource(run, pairs), circuits);
+    const found = circuitsOf(run, pairsSource(run, pairs), flags);
     return found.map(({ task, folder, circuit }) => ({ task: task.name, dir: folder, circuit }));
   }
   if (circuits === undefined) return openCircuits(run, task);

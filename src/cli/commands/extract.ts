@@ -13,7 +13,7 @@ import { CHUNK_ROWS } from "../../prune/pair-scores.ts";
 import { circuitPath, runPaths } from "../../runs/layout.ts";
 import { inputError, interruptError, type SparseError } from "../../util/errors.ts";
 import { ensureWritableDir, pathExists } from "../../util/files.ts";
-import { doneFields, type Outcome, outcomeFields, printSummary } from "../circuit-report.ts";
+import { doneFields, type Outcome, outcomeFields, printNext, printSummary } from "../circuit-report.ts";
 import { writeCurves } from "../curve-files.ts";
 import { describeEngine, type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { extractInParallel } from "../extract-parallel.ts";
@@ -115,7 +115,7 @@ async function extract(dir: string, flags: ExtractFlags, out: Output, signal: Ab
   checkFlags(flags);
   const source =
     flags.pairs === undefined ? await runSource(dir, flags.task, flags.variant) : pairsSource(dir, flags.pairs);
-  const places = source.tasks.map((task) => prepare(dir, task, flags.out));
+  const places = source.tasks.map((task) => prepare(dir, task, flags));
   checkSizes(source, out);
   const jobs = Math.min(source.tasks.length, flags.jobs ?? availableParallelism());
   try {
@@ -186,13 +186,13 @@ async function extractInTurn(
         source,
         task,
         folder,
-        show,
         model,
         text,
         out,
         signal,
       });
       const verified = await verifyOutcome(outcome, { source, task, folder, model, text, flags, out, signal });
+      printNext(verified, show, out);
       outcomes.push(verified);
       out.event({ event: "circuit", ...outcomeFields(verified) });
     }
@@ -314,7 +314,7 @@ function checkFlags({ target, seed, seeds }: ExtractFlags): void {
 }
 
 /** The folder for a task's circuit, made and checked before the work; `leave` removes it if it was made and is empty. */
-function prepare(dir: string, task: ExtractableTask, out: string | undefined): Place {
+function prepare(dir: string, task: ExtractableTask, { out, pairs }: ExtractFlags): Place {
   const folder = out === undefined ? circuitPath(dir, task.folder) : path.join(out, task.folder);
   const made = !pathExists(folder);
   ensureWritableDir(folder);
@@ -322,5 +322,5 @@ function prepare(dir: string, task: ExtractableTask, out: string | undefined): P
     if (made && pathExists(folder) && fs.readdirSync(folder).length === 0) fs.rmdirSync(folder);
   };
   const own = task.folder === task.name ? dir : `${dir} --task ${task.folder}`;
-  return { folder, show: out === undefined ? own : folder, leave };
+  return { folder, show: out === undefined && pairs === undefined ? own : folder, leave };
 }

@@ -1,12 +1,13 @@
 /** `circuit verify`: checks whether circuits are real, and writes what it found beside them. */
 import type { Command } from "commander";
-import { CHECKS, type CheckName } from "../../circuits/verification.ts";
+import { CHECKS, type CheckName, type Report } from "../../circuits/verification.ts";
 import { Model } from "../../model/model.ts";
 import { goalError, inputError, interruptError, type SparseError } from "../../util/errors.ts";
 import { nearest } from "../../util/nearest.ts";
 import type { Subject } from "../../verify/subject.ts";
+import { chosenChecks } from "../../verify/verify.ts";
 import { openCollection } from "../circuit-files.ts";
-import { circuitsOf, type StoredCircuitFlags, storedCircuitOptions } from "../circuit-source.ts";
+import { circuitsOf, commandOn, type StoredCircuitFlags, storedCircuitOptions } from "../circuit-source.ts";
 import { describeEngine, type EngineFlags, engineOptions, openEngine } from "../engine.ts";
 import { pairsSource, runSource } from "../extract-source.ts";
 import { interruptible } from "../interrupt.ts";
@@ -18,7 +19,6 @@ import { printVerification } from "../verification-report.ts";
 import { verifyTask } from "../verify-task.ts";
 
 interface VerifyFlags extends EngineFlags, StoredCircuitFlags {
-  readonly task?: string;
   readonly thorough: boolean;
   readonly checks?: readonly CheckName[];
   readonly seed: number;
@@ -53,9 +53,12 @@ async function run(dir: string, flags: VerifyFlags, out: Output, signal: AbortSi
   const started = performance.now();
   const source =
     flags.pairs === undefined ? await runSource(dir, flags.task, flags.variant) : pairsSource(dir, flags.pairs);
-  const found = circuitsOf(dir, source, flags.circuits);
+  const found = circuitsOf(dir, source, flags);
   if (source.trained) await prepareText(source.trained.run, source.trained.data, out, signal);
   const form = flags.thorough ? "thorough" : "short";
+  if (flags.peers.length > 0 && !(flags.checks?.includes("stability") ?? flags.thorough)) {
+    out.notice("--peers is for the check stability, which is not run: add --thorough, or stability to --checks");
+  }
   const engine = await openEngine(flags, out);
   const failed: string[] = [];
   try {
@@ -67,12 +70,15 @@ async function run(dir: string, flags: VerifyFlags, out: Output, signal: AbortSi
       const { seed, checks: only } = flags;
       const job = { source, task, circuit, folder, model, text, form, seed, only, peers, out, signal } as const;
       const { report, files } = await verifyTask(job).catch((error: unknown) => {
-        throw signal.aborted ? interruptError("interrupted: what was finished before is kept") : error;
+        throw signal.aborted ? interruptError(`interrupted: what was verified of ${task.name} before stays`) : error;
       });
       out.event({ event: "verification", ...report, files });
       printVerification(report, out);
       out.line(`written ${files.report} and ${files.page}`);
       const fails = report.checks.filter(({ name, verdict }) => verdict === "fail" && (only?.includes(name) ?? true));
+      const unfinished =
+        signal.aborted && interrupted(dir, report, { ...flags, ...(flags.pairs ? {} : { task: task.name }) });
+      if (unfinished) throw unfinished;
       if (fails.length > 0) failed.push(`${task.name} (${fails.map(({ name }) => name).join(", ")})`);
     }
   } finally {
@@ -83,6 +89,21 @@ async function run(dir: string, flags: VerifyFlags, out: Output, signal: AbortSi
     { run: dir, tasks: found.map(({ task }) => task.name), failed, seconds },
     flags.strict ? failure(failed) : undefined,
   );
+}
+
+/** Says how to go on with what was not finished; undefined when all was. */
+function interrupted(dir: string, { checks, form, seed }: Report, flags: VerifyFlags): SparseError | undefined {
+  const left = chosenChecks({ form, only: flags.checks }).filter(
+    (name) => !checks.some((check) => check.name === name),
+  );
+  if (left.length === 0) return undefined;
+  const command = [
+    commandOn("verify", dir, flags),
+    ...(form === "thorough" ? ["--thorough"] : []),
+    ...(seed === 0 ? [] : ["--seed", seed]),
+    ...["--checks", left.map((name) => name.replaceAll(" ", "-")).join(",")],
+  ];
+  return interruptError("interrupted: the checks that were finished are kept", `The others: ${command.join(" ")}`);
 }
 
 function failure(failed: readonly string[]): SparseError | undefined {

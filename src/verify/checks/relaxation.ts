@@ -28,7 +28,7 @@ export const relaxation: Check = {
   async run(lab) {
     const { target } = lab.subject;
     const { outside } = lab;
-    const draws = lab.draws(3, 10);
+    const draws = lab.draws(8, 20);
     const random = [pointOf(0, [lab.score(lab.subject.circuit.kept, lab.few)])];
     for (const [i, fraction] of FRACTIONS.entries()) {
       const scores: Score[] = [];
