@@ -72,7 +72,7 @@ async function plotLosses(dir: string, flags: Flags, out: Output): Promise<strin
 async function plotAll(dir: string, flags: Flags, out: Output, signal: AbortSignal): Promise<string[]> {
   const source =
     flags.pairs === undefined ? await runSource(dir, flags.task, flags.variant) : pairsSource(dir, flags.pairs);
-  const circuits = circuitsOf(dir, source, flags.circuits);
+  const circuits = circuitsOf(dir, source, flags);
   const folder = flags.out ?? path.dirname(circuits[0]!.folder);
   const files = await writeCurves(
     folder,
