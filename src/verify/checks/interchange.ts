@@ -24,7 +24,7 @@ export const interchange: Check = {
   searches: false,
   async run(lab) {
     const { target } = lab.subject;
-    const draws = lab.draws(3, 10);
+    const draws = lab.draws(8, 20);
     const pruned = lab.pruned(lab.few);
     const patched = patchedFrom(lab);
     const points: { x: number; y: number; low: number; high: number; scores: readonly Score[] }[] = [];
