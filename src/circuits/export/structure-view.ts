@@ -5,7 +5,7 @@
  */
 import type { Drawing, Item, Mark, Stroke } from "../../drawing/drawing.ts";
 import type { Face } from "../../drawing/font.ts";
-import type { EdgeItem, NodeItem, TextItem, TextRole, TokenItem } from "../layout/scene.ts";
+import type { EdgeItem, NodeItem, StructureLayout, TextItem, TextRole, TokenItem } from "../layout/scene.ts";
 import { structureLayout } from "../layout.ts";
 import type { Circuit } from "../schema.ts";
 import { channelMark, horizontal, legendMarks } from "./legend.ts";
@@ -32,24 +32,13 @@ export function structureView(circuit: Circuit, palette: Palette): Drawing {
   const { colors } = palette;
   const heaviest = Math.max(1e-9, ...scene.edges.map((e) => Math.abs(e.weight ?? 0)));
   const [weights, others] = [true, false].map((w) => scene.texts.filter((t) => (t.role === "weight") === w));
-  const boundary: Stroke = { color: colors.boundary, width: 1, dash: [5, 4] };
   return {
     width: scene.width,
     height: scene.height,
     title: `${circuit.task.name}: circuit of ${nodes} nodes and ${edges} edges`,
     colors: { ...colors },
     groups: [
-      {
-        name: "boundaries",
-        items: scene.boundaries.map(({ left, right, y }) => ({ marks: [horizontal(left, right, y, boundary)] })),
-      },
-      {
-        name: "residual",
-        items: scene.channels.map(({ channel, x, top, bottom }) => ({
-          title: `residual channel ${channel}`,
-          marks: [channelMark(x, top, bottom, palette)],
-        })),
-      },
+      ...skeleton(scene, palette),
       { name: "edges", items: scene.edges.map((edge) => edgeItem(edge, heaviest, palette)) },
       { name: "nodes", items: scene.nodes.map((node) => nodeItem(node, palette)) },
       { name: "tokens", items: scene.tokens.map((token) => tokenItem(token, palette)) },
@@ -83,6 +72,27 @@ export function tokenItem(token: TokenItem, { colors }: Palette): Item {
   const fill = { color: token.answer ? colors.answer : colors.token };
   const stroke = { color: colors.faint, width: 1 };
   return { title: token.title, marks: [{ type: "rect", box: token, radius: 2, fill, stroke }] };
+}
+
+/** Boundaries of layers and residual channels. */
+export function skeleton(
+  { boundaries, channels }: Pick<StructureLayout, "boundaries" | "channels">,
+  palette: Palette,
+): Drawing["groups"] {
+  const boundary: Stroke = { color: palette.colors.boundary, width: 1, dash: [5, 4] };
+  return [
+    {
+      name: "boundaries",
+      items: boundaries.map(({ left, right, y }) => ({ marks: [horizontal(left, right, y, boundary)] })),
+    },
+    {
+      name: "residual",
+      items: channels.map(({ channel, x, top, bottom }) => ({
+        title: `residual channel ${channel}`,
+        marks: [channelMark(x, top, bottom, palette)],
+      })),
+    },
+  ];
 }
 
 /** Text starts or is centred in its box, which is a little wider than the text. */

@@ -9,9 +9,9 @@ import type { MoveItem } from "../layout/sideways.ts";
 import { unrolledLayout } from "../layout/unrolled.ts";
 import type { Circuit } from "../schema.ts";
 import type { Trace } from "../trace.ts";
-import { channelMark, horizontal, IDLE, legendMarks } from "./legend.ts";
+import { IDLE, legendMarks } from "./legend.ts";
 import { attentionStroke, type Palette, weightStroke } from "./palette.ts";
-import { textItem } from "./structure-view.ts";
+import { skeleton, textItem } from "./structure-view.ts";
 
 export function unrolledView(circuit: Circuit, trace: Trace, palette: Palette): Drawing {
   const scene = unrolledLayout(circuit, trace);
@@ -20,7 +20,6 @@ export function unrolledView(circuit: Circuit, trace: Trace, palette: Palette): 
   const grey: Palette = { ...palette, colors: { ...colors, ...GREY } };
   const inkOf = ({ idle }: { readonly idle?: boolean }): Palette => (idle ? grey : palette);
   const heaviest = Math.max(1e-9, ...scene.edges.map((e) => Math.abs(e.weight!)));
-  const boundary: Stroke = { color: colors.boundary, width: 1, dash: [5, 4] };
   const last = scene.panels.length - 1;
   return {
     width: scene.width,
@@ -34,17 +33,7 @@ export function unrolledView(circuit: Circuit, trace: Trace, palette: Palette): 
           marks: [{ type: "rect", box, radius: 6, fill: { color: colors.token, opacity: i === last ? 0.8 : 0.45 } }],
         })),
       },
-      {
-        name: "boundaries",
-        items: scene.boundaries.map(({ left, right, y }) => ({ marks: [horizontal(left, right, y, boundary)] })),
-      },
-      {
-        name: "residual",
-        items: scene.channels.map(({ channel, x, top, bottom }) => ({
-          title: `residual channel ${channel}`,
-          marks: [channelMark(x, top, bottom, palette)],
-        })),
-      },
+      ...skeleton(scene, palette),
       { name: "attention", items: scene.moves.map((move) => moveItem(move, inkOf(move))) },
       {
         name: "edges",

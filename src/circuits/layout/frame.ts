@@ -1,6 +1,7 @@
 /** What surrounds a figure: title lines, legend, notes at the bottom. */
 import { drawable } from "../../drawing/font.ts";
 import type { Site } from "../../model/sites.ts";
+import { plural } from "../../util/text.ts";
 import type { Circuit } from "../schema.ts";
 import type { LegendItem, TextItem, TextRole } from "./scene.ts";
 import { showsReads } from "./shapes.ts";
@@ -54,7 +55,6 @@ export function reportedLoss(loss: Circuit["taskLoss"]): { split: string; value:
 
 export function captions(circuit: Circuit): Captions {
   const { task, counts, model } = circuit;
-  const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`;
   const name = `${truncate(drawable(oneLine(task.name)), 40)}${task.variant === "" ? "" : ` (${truncate(drawable(oneLine(task.variant)), 24)})`}`;
   const reached = reportedLoss(circuit.taskLoss);
   const full = reached && circuit.fullTaskLoss[reached.split as "test"];
