@@ -1,6 +1,6 @@
 /** The numbers of an overview for people: circuits by size, what each two share, and how disentangled they are. */
 import type { Network } from "../circuits/overview/network.ts";
-import type { Overlap, PairOverlap } from "../circuits/overview/overlap.ts";
+import { type Overlap, type PairOverlap, setsInUse } from "../circuits/overview/overlap.ts";
 import { score, share } from "../circuits/overview/words.ts";
 import { count, plural, type Style, table } from "./render.ts";
 
@@ -57,12 +57,11 @@ function pairTable(names: readonly string[], nodes: Overlap, edges: Overlap, sty
 }
 
 function usedTable(nodes: Overlap, edges: Overlap, style: Style): string {
-  const most = Math.max(...[nodes, edges].map(({ usedBy }) => usedBy.findLastIndex((u) => u.count > 0)), 1);
   const cell = ({ usedBy }: Overlap, k: number): string =>
     `${count(usedBy[k]!.count)} (${usedBy[k]!.expected < 99.95 ? usedBy[k]!.expected.toFixed(1) : count(usedBy[k]!.expected)})`;
   return table(
     ["circuits", "nodes", "edges"].map(right),
-    Array.from({ length: most + 1 }, (_, k) => [String(k), cell(nodes, k), cell(edges, k)]),
+    setsInUse(nodes, edges).map((k) => [String(k), cell(nodes, k), cell(edges, k)]),
     { style },
   );
 }

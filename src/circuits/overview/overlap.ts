@@ -52,6 +52,15 @@ export interface Overlap {
   readonly expectedDisentanglement: number | null;
 }
 
+/** Mean by chance that rounds to none. */
+const NONE = 0.05;
+
+/** The numbers of sets, from 0 on, that some node or edge is in, or would be by chance. */
+export function setsInUse(...overlaps: readonly Overlap[]): number[] {
+  const sets = overlaps[0]!.usedBy.map((u) => u.sets);
+  return sets.filter((k) => overlaps.some(({ usedBy }) => usedBy[k]!.count > 0 || usedBy[k]!.expected >= NONE));
+}
+
 export function overlapOf(sets: readonly ReadonlySet<number>[], strata: Strata): Overlap {
   const total = strata.sizes.reduce((sum, n) => sum + n, 0);
   const logs = logFactorials(Math.max(0, ...strata.sizes));

@@ -9,7 +9,7 @@ import { count } from "../../util/text.ts";
 import { oneLine, textWidth, truncate } from "../layout/text.ts";
 import type { CircuitColors } from "./colors.ts";
 import type { Network } from "./network.ts";
-import type { Overlap, PairOverlap } from "./overlap.ts";
+import { type Overlap, type PairOverlap, setsInUse } from "./overlap.ts";
 import { score } from "./words.ts";
 
 const CELL = { width: 23, height: 16 };
@@ -92,17 +92,14 @@ export function overlapPanel(
   if (x + BARS > left + width) [x, at] = [left, y + 34];
   add(text("In exactly so many circuits", x, at, { size: 10, face: "bold" }));
   add(text("bar: found; line: mean by chance", x, at + 13, { color: ink.side }));
-  const rows = Math.max(
-    ...[nodes, edges].map(({ usedBy }) => usedBy.findLastIndex((u) => u.sets > 0 && u.count > 0)),
-    1,
-  );
+  const rows = setsInUse(nodes, edges).filter((k) => k > 0);
   for (const [i, [kind, { usedBy }]] of kindsOf({ nodes, edges }).entries()) {
     const start = x + 36 + i * (BAR + BARS_GAP);
     const most = Math.max(1, ...usedBy.slice(1).flatMap((u) => [u.count, u.expected]));
     const length = (n: number): number => (BAR * n) / most;
     add(text(kind, start, at + 34, { color: ink.side }));
-    for (const { sets, count: found, expected } of usedBy.slice(1, rows + 1)) {
-      const y = at + 39 + (sets - 1) * LINE;
+    for (const [row, { sets, count: found, expected }] of rows.map((k) => usedBy[k]!).entries()) {
+      const y = at + 39 + row * LINE;
       if (i === 0) add(text(String(sets), x + 4, y + 10));
       const box = { x: start, y: y + 2, width: Math.max(0.5, length(found)), height: LINE - 5 };
       const line = [y, y + LINE - 1].map((end) => ({ x: start + length(expected), y: end }));
@@ -113,7 +110,7 @@ export function overlapPanel(
       );
     }
   }
-  const under = at + 39 + rows * LINE;
+  const under = at + 39 + rows.length * LINE;
   const beside = x + BARS + 24;
   const block = textWidth("nodes 0.123 (0.123), weights 0.123 (0.123)", 9);
   if (beside + block <= left + width) x = beside;
