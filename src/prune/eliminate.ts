@@ -53,11 +53,14 @@ export async function eliminate(start: Uint8Array, options: EliminateOptions): P
   if (loss(rest) > level) return undefined;
   const [kept, stopped] = await removeAll(rest, options, connected);
   if (stopped) return { kept, minimal: false };
-  const canGo = (mask: Uint8Array): boolean => removals(mask, loss, options).some((r) => r.loss <= level);
-  if (!canGo(kept)) return { kept, minimal: true };
+  /** Whether some node can go; undefined when it ended before that was known. */
+  const canGo = async (mask: Uint8Array): Promise<boolean | undefined> =>
+    (await removals(mask, loss, options))?.some((r) => r.loss <= level);
+  const more = await canGo(kept);
+  if (!more) return { kept, minimal: more === false };
   const [alone, early] = await removeAll(kept, options, (mask) => mask);
   const left = connected(alone);
-  const minimal = countKept(left) === countKept(alone) || (loss(left) <= level && !canGo(left));
+  const minimal = countKept(left) === countKept(alone) || (loss(left) <= level && (await canGo(left)) === false);
   return minimal && !early ? { kept: left, minimal: true } : { kept, minimal: false };
 }
 
@@ -80,7 +83,8 @@ async function removeAll(
       kept = closed(fewer);
       continue;
     }
-    const ranked = removals(kept, loss, options);
+    const ranked = await removals(kept, loss, options);
+    if (!ranked) return [kept, true];
     const spare = ranked.filter((r) => r.loss <= level);
     if (spare.length === 0) return [kept, false];
     const nodes = (rng ? disturbed(spare, rng) : spare).map((r) => r.nodes);
@@ -93,17 +97,21 @@ function removable(kept: Uint8Array, stays: Uint8Array | undefined): number[] {
   return indices(kept).filter((n) => !stays?.[n]);
 }
 
-/** Losses after removing each kept node that may go alone, or with its partner, smallest first. */
-export function removals(
+/**
+ * Losses after removing each kept node that may go alone, or with its partner, smallest first; undefined when it ended
+ * early: of a circuit with thousands of nodes they take minutes.
+ */
+export async function removals(
   kept: Uint8Array,
   loss: (kept: Uint8Array) => number,
-  { partner, stays }: Pick<EliminateOptions, "partner" | "stays">,
-): Removal[] {
+  { partner, stays, halted }: Pick<EliminateOptions, "partner" | "stays" | "halted">,
+): Promise<Removal[] | undefined> {
   const list: Removal[] = [];
   for (const node of removable(kept, stays)) {
     const other = partner?.(node);
     const both = other !== undefined && kept[other] === 1;
     if (both && other < node) continue;
+    if (await halted()) return undefined;
     const nodes = both ? [node, other] : [node];
     list.push({ nodes, loss: loss(without(kept, nodes)) });
   }

@@ -314,7 +314,10 @@ export class Search {
     while (spare && !(await this.halted())) {
       spare = false;
       const kept = maskOf(best.kept, orders[0]!.length);
-      for (const { nodes, loss } of removals(kept, (mask) => this.loss(mask), this.problem)) {
+      const halted = (): Promise<boolean> => this.halted();
+      const ranked = await removals(kept, (mask) => this.loss(mask), { ...this.problem, halted });
+      if (!ranked) return { ...best, minimal: false };
+      for (const { nodes, loss } of ranked) {
         if (loss > target) break;
         const trial = without(kept, nodes);
         if (!this.holds(measured(trial))) continue;
