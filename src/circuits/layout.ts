@@ -4,10 +4,10 @@
  * geometry. No text covers another text or a node, and nothing leaves the canvas.
  */
 import { placeColumns } from "./layout/columns.ts";
-import { type Captions, captions, legendItems, ROW_NAMES } from "./layout/frame.ts";
+import { type Captions, captions, legendItems, placed, ROW_NAMES, stacked } from "./layout/frame.ts";
 import { placeLabels } from "./layout/labels.ts";
 import { bandHeight, planRows } from "./layout/rows.ts";
-import type { Box, EdgeItem, NodeItem, StructureLayout, TextItem } from "./layout/scene.ts";
+import type { Box, EdgeItem, NodeItem, StructureLayout } from "./layout/scene.ts";
 import { placeNode } from "./layout/shapes.ts";
 import { textWidth } from "./layout/text.ts";
 import { type TokenRow, tokenRow } from "./layout/tokens.ts";
@@ -61,13 +61,8 @@ function arrange(
   });
 
   // Vertical: captions, tokens, sublayers, answer tokens, legend.
-  const texts: TextItem[] = [];
-  let y = MARGIN;
-  for (const line of text.top) {
-    texts.push({ ...line, x: MARGIN, y });
-    y += line.height + 3;
-  }
-  y += 12;
+  const { texts, bottom: below } = stacked(text.top, MARGIN, MARGIN);
+  let y = below + 12;
   const top = moved(inputs, y);
   const topEdge = y + inputs.height;
   const embedY = inputs.tokens.length === 0 ? y : topEdge + bandHeight(inputs.entries.length, stretch);
@@ -85,17 +80,17 @@ function arrange(
         items.set(node.id, placed.item);
         texts.push(...placed.texts);
       }
-      texts.push(smallText(ROW_NAMES[row.site], "row", 9, MARGIN, row.y - 6));
+      texts.push(placed(ROW_NAMES[row.site], "row", 9, MARGIN, row.y - 6));
     }
   }
-  if (inputs.tokens.length > 0) texts.push(smallText("embedding", "row", 9, MARGIN, top.tokens[0]!.y + 3));
-  if (outputs.tokens.length > 0) texts.push(smallText("unembedding", "row", 9, MARGIN, bottom.tokens[0]!.y + 3));
+  if (inputs.tokens.length > 0) texts.push(placed("embedding", "row", 9, MARGIN, top.tokens[0]!.y + 3));
+  if (outputs.tokens.length > 0) texts.push(placed("unembedding", "row", 9, MARGIN, bottom.tokens[0]!.y + 3));
 
   const boundaries: { y: number; left: number; right: number }[] = [];
   for (const sublayer of plan.sublayers) {
     boundaries.push({ y: sublayer.top, left: MARGIN, right: width - MARGIN });
     const nameX = width - MARGIN - textWidth(sublayer.name, 11);
-    texts.push(smallText(sublayer.name, "layer", 11, nameX, sublayer.top + 4));
+    texts.push(placed(sublayer.name, "layer", 11, nameX, sublayer.top + 4));
   }
   if (plan.sublayers.length > 0) boundaries.push({ y: plan.bottom, left: MARGIN, right: width - MARGIN });
 
@@ -131,8 +126,4 @@ function arrange(
     legend: legend.items,
     omittedLabels: labels.omitted,
   };
-}
-
-function smallText(text: string, role: TextItem["role"], size: number, x: number, y: number): TextItem {
-  return { text, role, size, x, y, width: textWidth(text, size), height: size + 3 };
 }

@@ -7,6 +7,7 @@ import { shownName } from "../graph.ts";
 import type { Circuit, CircuitNode } from "../schema.ts";
 import { activity, type Gathering, headKey, type Trace } from "../trace.ts";
 import type { CodeText, Piece, Rows } from "./code-text.ts";
+import { placed } from "./frame.ts";
 import type { Box, Point, TextItem } from "./scene.ts";
 import { formatWeight, oneLine, textWidth, truncate, visibleToken } from "./text.ts";
 
@@ -182,9 +183,8 @@ function codeItem({ text, x, y, height }: Piece & Box): TextItem[] {
 function header(circuit: Circuit, { node, gatherings, at, width }: PanelOptions): TextItem[] {
   const left = at.x + PAD;
   const room = width - 2 * PAD;
-  const item = (shown: string, role: TextItem["role"], size: number, x: number, y: number): TextItem => {
-    return { text: shown, role, size, x, y: at.y + y, width: textWidth(shown, size), height: size + 3 };
-  };
+  const item = (shown: string, role: TextItem["role"], size: number, x: number, y: number): TextItem =>
+    placed(shown, role, size, x, at.y + y);
   const cells = (size: number, free: number): number => Math.floor(free / textWidth("x", size));
   if (node === undefined) return [item("the prompt", "layer", 11, left, 6)];
   const name = shownName(circuit, node);

@@ -9,7 +9,7 @@ import { activity, type Gathering, READABLE, type Trace, unroll } from "../trace
 import { answerBlock, type Bar } from "./answers.ts";
 import { type CodePanel, type CodeToken, codePanel, IDLE, PAD, panelText } from "./code-panel.ts";
 import { type CodeText, foldLines, type Rows, setCode } from "./code-text.ts";
-import { captions } from "./frame.ts";
+import { captions, placed, stacked } from "./frame.ts";
 import type { Point, TextItem, TokenItem } from "./scene.ts";
 import { textWidth } from "./text.ts";
 
@@ -64,16 +64,8 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
     Math.max(places * (width + GAP) - GAP, answers.width, ...top.map((t) => t.width)) + 2 * MARGIN,
   );
 
-  const texts: TextItem[] = [];
-  const write = (text: string, role: TextItem["role"], size: number, x: number, y: number): void => {
-    texts.push({ text, role, size, x, y, width: textWidth(text, size), height: size + 3 });
-  };
-  let y = MARGIN;
-  for (const line of top) {
-    texts.push({ ...line, x: MARGIN, y });
-    y += line.height + 3;
-  }
-  y += 10;
+  const { texts, bottom } = stacked(top, MARGIN, MARGIN);
+  let y = bottom + 10;
   const panels: CodePanel[] = [];
   const cast: readonly (CircuitNode | undefined)[] = shown.length > 0 ? shown : [undefined];
   for (let i = 0; i < cast.length; i += places) {
@@ -83,9 +75,9 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
     }
     y += text.height + GAP;
   }
-  write("next token, among the answers", "row", 9, MARGIN, y);
-  const placed = answers.at(MARGIN, y + 16);
-  texts.push(...placed.texts);
+  texts.push(placed("next token, among the answers", "row", 9, MARGIN, y));
+  const answered = answers.at(MARGIN, y + 16);
+  texts.push(...answered.texts);
   y += 16 + answers.height + 18;
   const legend: (Point & { readonly sample: Sample })[] = [];
   let x = MARGIN;
@@ -93,7 +85,7 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
     const taken = 26 + textWidth(text, 9);
     if (x > MARGIN && x + taken > full - MARGIN) [x, y] = [MARGIN, y + LEGEND_ROW];
     legend.push({ sample, x, y: y + 6 });
-    write(text, "note", 9, x + 26, y);
+    texts.push(placed(text, "note", 9, x + 26, y));
     x += taken + 18;
   }
   y += LEGEND_ROW + 4;
@@ -101,7 +93,7 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
   for (const note of notes(circuit, { shown, omitted: all.length - shown.length, constant, rows }).flatMap((n) =>
     wrapWords(n, cells),
   )) {
-    write(note, "note", 9, MARGIN, y);
+    texts.push(placed(note, "note", 9, MARGIN, y));
     y += 14;
   }
   return {
@@ -109,8 +101,8 @@ export function codeLayout(circuit: Circuit, trace: Trace): CodeLayout {
     height: Math.ceil(y + MARGIN),
     panels,
     texts: [...texts, ...panels.flatMap((panel) => panel.texts)],
-    answers: placed.tokens,
-    bars: placed.bars,
+    answers: answered.tokens,
+    bars: answered.bars,
     legend,
   };
 }

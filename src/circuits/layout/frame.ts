@@ -38,6 +38,22 @@ function line(text: string, role: TextRole, size: number): Line {
   return { text, role, size, width: textWidth(text, size), height: size + 4 };
 }
 
+/** A text with its left edge and top. */
+export function placed(text: string, role: TextRole, size: number, x: number, y: number): TextItem {
+  return { text, role, size, x, y, width: textWidth(text, size), height: size + 3 };
+}
+
+/** Lines one under another from y on. */
+export function stacked(lines: readonly Line[], x: number, y: number): { texts: TextItem[]; bottom: number } {
+  const texts: TextItem[] = [];
+  let bottom = y;
+  for (const line of lines) {
+    texts.push({ ...line, x, y: bottom });
+    bottom += line.height + 3;
+  }
+  return { texts, bottom };
+}
+
 /** Three decimals; of a loss below 0.01 its first two digits: 0.00031. */
 function formatLoss(loss: number): string {
   if (loss >= 0.01 || loss === 0) return loss.toFixed(3);

@@ -7,7 +7,7 @@ import type { Circuit } from "../schema.ts";
 import { READABLE, type Trace, type Unrolled, type UnrollOptions, unroll } from "../trace.ts";
 import { type Across, placeAcross } from "./across.ts";
 import { answerBlock, type Bar } from "./answers.ts";
-import { captions, ROW_NAMES } from "./frame.ts";
+import { captions, placed, ROW_NAMES, stacked } from "./frame.ts";
 import { placeLabels } from "./labels.ts";
 import { bandHeight } from "./rows.ts";
 import type { Box, ChannelLine, EdgeItem, LegendItem, NodeItem, TextItem, TokenItem } from "./scene.ts";
@@ -108,38 +108,33 @@ function arrange(
   const across = placeAcross(columns, answers.width, Math.max(...top.map((t) => t.width)));
   const { width } = across;
 
-  const texts: (TextItem & Shaded)[] = [];
-  const write = (text: string, role: TextItem["role"], size: number, x: number, y: number): void => {
-    texts.push({ text, role, size, x, y, width: textWidth(text, size), height: size + 3 });
-  };
-  let y = MARGIN;
-  for (const line of top) {
-    texts.push({ ...line, x: MARGIN, y });
-    y += line.height + 3;
-  }
+  const head = stacked(top, MARGIN, MARGIN);
+  const texts: (TextItem & Shaded)[] = [...head.texts];
+  let y = head.bottom;
   for (const line of promptLines(trace, width - 2 * MARGIN)) {
-    write(line, "subtitle", PROMPT_SIZE, MARGIN, y);
+    texts.push(placed(line, "subtitle", PROMPT_SIZE, MARGIN, y));
     y += PROMPT_SIZE + 4;
   }
   y += 24;
   const tokenTop = y;
   const { tokens, texts: names } = tokenBoxes(trace, columns, across, y);
   texts.push(...names);
-  write("tokens", "row", 9, MARGIN, y + 3);
+  texts.push(placed("tokens", "row", 9, MARGIN, y + 3));
 
   // From top to bottom: the rows of all columns alike, with room between them for what runs there.
   y += TOKEN_HEIGHT + bandHeight(Math.max(...columns.map((c) => c.embedded.length)), stretch);
   const embedY = y;
   const tracks = planTracks(unrolled, across.nodeX);
   const rows = planStages(circuit, columns, tracks, y + 4, stretch);
-  for (const { stage, y } of rows.stages) write(ROW_OF[stage], "row", 9, MARGIN, y - 6);
-  for (const { name, y } of rows.sublayers) write(name, "layer", 11, width - MARGIN - textWidth(name, 11), y + 4);
+  for (const { stage, y } of rows.stages) texts.push(placed(ROW_OF[stage], "row", 9, MARGIN, y - 6));
+  for (const { name, y } of rows.sublayers)
+    texts.push(placed(name, "layer", 11, width - MARGIN - textWidth(name, 11), y + 4));
   const unembedY = rows.bottom + 4;
   y = unembedY + bandHeight(answers.entries.length, stretch);
-  const placed = answers.at(across.answers, y);
-  tokens.push(...placed.tokens);
-  texts.push(...placed.texts);
-  write("answers", "row", 9, MARGIN, y + 3);
+  const answered = answers.at(across.answers, y);
+  tokens.push(...answered.tokens);
+  texts.push(...answered.texts);
+  texts.push(placed("answers", "row", 9, MARGIN, y + 3));
 
   const nodes: (NodeItem & { activity: number; idle: boolean })[] = [];
   const items = new Map<string, NodeItem>();
@@ -162,7 +157,7 @@ function arrange(
   }
   const item = (position: number, id: string): NodeItem | undefined => items.get(`${id}@${position}`);
   const lines = columns.map((column) => {
-    const ends = column === last ? { entries: answers.entries, top: placed.top, y: unembedY } : undefined;
+    const ends = column === last ? { entries: answers.entries, top: answered.top, y: unembedY } : undefined;
     return columnLines(trace, column, {
       item,
       across,
@@ -201,7 +196,7 @@ function arrange(
     nodes: circuit.nodes.length - drawn.size,
   };
   for (const note of unrolledNotes(circuit, leftOut, omittedLabels, width - 2 * MARGIN)) {
-    write(note, "note", NOTE_SIZE, MARGIN, y);
+    texts.push(placed(note, "note", NOTE_SIZE, MARGIN, y));
     y += NOTE_SIZE + 5;
   }
   const line = { left: MARGIN, right: width - MARGIN };
@@ -220,7 +215,7 @@ function arrange(
     moves: moved.moves,
     channels: lines.flatMap((l) => l.channels),
     boundaries: [...rows.sublayers.map(({ y }) => ({ y, ...line })), { y: rows.bottom, ...line }],
-    bars: placed.bars,
+    bars: answered.bars,
     texts,
     legend: legend.items,
     omittedLabels,

@@ -1,5 +1,7 @@
 /** The overview's network as marks: grey weights and dots of the whole model, coloured ones of circuits. */
-import type { Item, Mark, Stroke } from "../../drawing/drawing.ts";
+import type { Item, Mark, Stroke, TextMark } from "../../drawing/drawing.ts";
+import { drawable } from "../../drawing/font.ts";
+import { oneLine } from "../../util/text.ts";
 import type { Point } from "../layout/scene.ts";
 import type { CircuitColors } from "./colors.ts";
 import type { Network, NetworkNode } from "./network.ts";
@@ -16,6 +18,14 @@ const STRIPE = 7;
 const LAYERS = 24;
 
 export type Segment = readonly [Point, Point];
+
+/** Texts in a colour and size, unless they say otherwise. */
+export function textIn(color: string, size: number) {
+  return (shown: string, x: number, y: number, more: Partial<TextMark> = {}): TextMark => ({
+    ...{ type: "text", text: drawable(oneLine(shown)), x, y, anchor: "start", size, face: "regular", color },
+    ...more,
+  });
+}
 
 /** Weights and nodes of the whole model, in grey. */
 export function networkItems({ shown }: Network, points: readonly Point[]): Item[] {

@@ -8,6 +8,7 @@ import { drawable } from "../../drawing/font.ts";
 import { count } from "../../util/text.ts";
 import { oneLine, textWidth, truncate } from "../layout/text.ts";
 import type { CircuitColors } from "./colors.ts";
+import { textIn } from "./marks.ts";
 import type { Network } from "./network.ts";
 import { type Overlap, type PairOverlap, setsInUse } from "./overlap.ts";
 import { score } from "./words.ts";
@@ -39,19 +40,7 @@ export function overlapPanel(
   if (names.length < 2) return { items: [], bottom: top - 30 };
   const items: Item[] = [];
   const add = (...marks: Mark[]): void => void items.push({ marks });
-  const text = (shown: string, x: number, y: number, more: Partial<TextMark> = {}): TextMark => ({
-    ...{
-      type: "text",
-      text: drawable(oneLine(shown)),
-      x,
-      y,
-      anchor: "start",
-      size: 9,
-      face: "regular",
-      color: ink.ink,
-    },
-    ...more,
-  });
+  const text = textIn(ink.ink, 9);
   let y = top;
   let x = left;
 

@@ -3,14 +3,13 @@
  * their names in the margins; below, how much each two of them share. A node of several circuits is a disc with a sector for
  * each, a weight of several is striped.
  */
-import type { Drawing, Item, Mark, TextMark } from "../../drawing/drawing.ts";
-import { drawable } from "../../drawing/font.ts";
+import type { Drawing, Item, Mark } from "../../drawing/drawing.ts";
 import { count, plural } from "../../util/text.ts";
 import { PALETTES, type PaletteName } from "../export/palette.ts";
 import type { Point } from "../layout/scene.ts";
-import { oneLine, textWidth, truncate } from "../layout/text.ts";
+import { textWidth, truncate } from "../layout/text.ts";
 import { type CircuitColors, circuitColors } from "./colors.ts";
-import { circuitEdges, circuitNodes, disc, NETWORK, networkItems, stripes, WEIGHT } from "./marks.ts";
+import { circuitEdges, circuitNodes, disc, NETWORK, networkItems, stripes, textIn, WEIGHT } from "./marks.ts";
 import { circuitNames, labelsHeight, labelTexts, PAGE, SWATCH, sublayerNames, type Text } from "./names.ts";
 import type { Network, NetworkNode } from "./network.ts";
 import { overlapPanel } from "./panel.ts";
@@ -37,19 +36,7 @@ export function networkView(
   const width = Math.max(WIDTH, Math.ceil(2 * (RADIUS + labels.width + SWATCH + 2 * PAGE)));
   const centre = { x: width / 2, y: TITLE_HEIGHT + margin / 2 };
   const points = positions.map(({ x, y }): Point => ({ x: centre.x + RADIUS * x, y: centre.y + RADIUS * y }));
-  const text = (shown: string, x: number, y: number, more: Partial<TextMark> = {}): TextMark => ({
-    ...{
-      type: "text",
-      text: drawable(oneLine(shown)),
-      x,
-      y,
-      anchor: "start",
-      size: 10,
-      face: "regular",
-      color: ink.ink,
-    },
-    ...more,
-  });
+  const text = textIn(ink.ink, 10);
 
   const legend = legendItems(network, colors, ink, text, TITLE_HEIGHT + margin + 26);
   const panel = overlapPanel(network, colors, ink, { x: PAGE, y: TITLE_HEIGHT + margin + 62, width: width - 2 * PAGE });
