@@ -36,7 +36,7 @@ export interface SiteMask {
   readonly mean: DenseParam;
 }
 
-interface SitePatch {
+export interface SitePatch {
   readonly values: Activation;
   /** 1 where `values` replace what was computed, else 0. */
   readonly where: Activation;
@@ -46,6 +46,8 @@ export interface Hooks {
   /** Called with the value that the rest of the model sees; the handle is valid until the tape is freed. */
   readonly record?: (name: HookName, x: Activation) => void;
   readonly masks?: ReadonlyMap<SiteName, SiteMask>;
+  /** Patches of what is masked then; of the last layer at the wanted tokens alone. */
+  readonly given?: ReadonlyMap<SiteName, SitePatch>;
   /** Called with what is about to be masked. */
   readonly unmasked?: (name: SiteName, x: Activation) => void;
   readonly patches?: ReadonlyMap<HookName, SitePatch>;
@@ -95,8 +97,10 @@ class Pass {
     let value = x;
     const masked = this.hooks.masks?.get(name);
     if (masked) {
-      this.hooks.unmasked?.(name, x);
-      value = mask(this.tape, x, masked.mask, masked.mean);
+      const given = this.hooks.given?.get(name);
+      if (given) value = patch(this.tape, x, given.values, given.where);
+      this.hooks.unmasked?.(name, value);
+      value = mask(this.tape, value, masked.mask, masked.mean);
     }
     return this.tap(name, value);
   }

@@ -12,7 +12,7 @@ import {
   type RemovedEdges,
   supports,
 } from "./evaluator.ts";
-import { MaskedModel, type MaskGradient, type ValuedGradient } from "./masked-model.ts";
+import { type Against, MaskedModel, type MaskGradient, type ValuedGradient } from "./masked-model.ts";
 
 export class AblatedTask implements MaskGradient {
   readonly nodes: number;
@@ -30,16 +30,15 @@ export class AblatedTask implements MaskGradient {
     this.specs = this.masked[0]!.specs;
   }
 
-  /** `valueWeight`: of how far kept nodes are from what they carry in the full model, added to the task loss. */
-  gradient(batch: PairBatch, mask: Float32Array, valueWeight = 0): ValuedGradient {
-    if (this.masked.length === 1) return this.masked[0]!.gradient(batch, mask, valueWeight);
+  gradient(batch: PairBatch, mask: Float32Array, against: Against = {}): ValuedGradient {
+    if (this.masked.length === 1) return this.masked[0]!.gradient(batch, mask, against);
     const sum = new Float32Array(this.nodes);
     let loss = 0;
     let values = 0;
     for (const [draw, part] of dealt(batch, this.masked.length).entries()) {
       if (part.rows === 0) continue;
       const share = part.rows / batch.rows;
-      const of = this.masked[draw]!.gradient(part, mask, valueWeight);
+      const of = this.masked[draw]!.gradient(part, mask, against);
       loss += share * of.loss;
       values += share * of.values;
       for (let n = 0; n < sum.length; n++) sum[n]! += share * of.gradient[n]!;
@@ -70,7 +69,7 @@ export class AblatedTask implements MaskGradient {
           each.map((evaluator) => evaluator.score(kept, removed, interventions).margins),
           batch.rows,
         );
-        return { loss: lossOfMargins(margins), margins };
+        return { loss: lossOfMargins(margins), margins, draws: draws.length };
       },
     };
   }

@@ -57,16 +57,20 @@ export function pairLosses({ margins }: Score): Float64Array {
   );
 }
 
-/** Standard error of a mean loss over pairs; the two prompts of a pair are not independent. */
+/**
+ * Standard error of a mean loss over pairs; the two prompts of a pair are not independent. Draws of ablated values are the
+ * same for all pairs: what differs between draws is no chance of the pairs, so the variance is that within them.
+ */
 export function pairStandardError(score: Score): number {
   const losses = pairLosses(score);
-  const pairs = losses.length;
-  let sum = 0;
-  let squares = 0;
-  for (const loss of losses) {
-    sum += loss;
-    squares += loss * loss;
+  const { draws = 1 } = score;
+  let variance = 0;
+  for (let draw = 0; draw < draws; draw++) {
+    const of = losses.filter((_, pair) => pair % draws === draw);
+    const mean = of.reduce((sum, loss) => sum + loss, 0) / of.length;
+    const squares = of.reduce((sum, loss) => sum + loss * loss, 0) / of.length;
+    const share = of.length / losses.length;
+    if (of.length > 0) variance += (share ** 2 * Math.max(0, squares - mean * mean)) / Math.max(1, of.length - 1);
   }
-  const mean = sum / pairs;
-  return Math.sqrt(Math.max(0, squares / pairs - mean * mean) / Math.max(1, pairs - 1));
+  return Math.sqrt(variance);
 }

@@ -16,7 +16,7 @@ export interface CurveProblem {
   readonly size: (kept: Uint8Array) => Size;
   readonly partner?: ((node: number) => number | undefined) | undefined;
   readonly stays?: Uint8Array | undefined;
-  readonly estimate?: ((kept: Uint8Array) => ArrayLike<number>) | undefined;
+  readonly estimate?: ((kept: Uint8Array) => Float32Array) | undefined;
   /** Circuits of any size and loss to start from. */
   readonly starts: readonly Uint8Array[];
   readonly halted: () => Promise<boolean>;
@@ -47,7 +47,8 @@ export async function lossCurve(problem: CurveProblem): Promise<CurvePoint[]> {
         .map(([kept, loss]) => ({ kept, loss, ...size(kept) }))
         .sort(compareSize);
       if (!start) break;
-      const { halted, partner, stays, estimate } = problem;
+      const { halted, partner, stays } = problem;
+      const estimate = problem.estimate && ((kept: Uint8Array) => problem.estimate!(kept).map(Math.abs));
       const loss = (kept: Uint8Array): number => search.score(kept).loss;
       const left = await eliminate(start.kept, { loss, level, connected, partner, stays, estimate, halted });
       if (left) losses.set(left.kept, loss(left.kept));

@@ -36,9 +36,8 @@ export interface Removal {
 /** Largest share of the removable nodes removed at once, and the size below which they are tried one by one. */
 const CHUNK_SHARE = 0.3;
 const ONE_BY_ONE = 24;
-/** Size above which estimates order the removals, and the smallest chunk that they are good for. */
+/** Size above which estimates order the removals. */
 const ESTIMATED = 100;
-const LEAST_CHUNK = 4;
 /** Relative noise of the removal order. */
 const NOISE = 0.1;
 
@@ -75,10 +74,7 @@ async function removeAll(
   let kept = start;
   for (;;) {
     if (await halted()) return [kept, true];
-    const fewer =
-      options.estimate &&
-      countKept(kept) > ESTIMATED &&
-      withoutEstimated(kept, removable(kept, options.stays), options.estimate(kept), loss, level);
+    const fewer = options.estimate && countKept(kept) > ESTIMATED && (await withoutMany(kept, loss, options));
     if (fewer) {
       kept = closed(fewer);
       continue;
@@ -142,20 +138,30 @@ const withoutChunk: Remove = (kept, nodes, loss, level) => {
   return without(kept, nodes[0]!);
 };
 
-/** Removes the largest chunk of the nodes that matter least by an estimate; undefined when no large one can go. */
-function withoutEstimated(
+/**
+ * Removes many nodes at a time, in the order of an estimate: twice as many after each removal that leaves the level met, half
+ * as many after each that does not. Undefined when no single one can go, or when it ended early.
+ */
+async function withoutMany(
   kept: Uint8Array,
-  nodes: readonly number[],
-  change: ArrayLike<number>,
   loss: (kept: Uint8Array) => number,
-  level: number,
-): Uint8Array | undefined {
-  const ranked = nodes.toSorted((a, b) => Math.abs(change[a]!) - Math.abs(change[b]!) || a - b);
-  for (let chunk = Math.floor(ranked.length * CHUNK_SHARE); chunk >= LEAST_CHUNK; chunk = Math.floor(chunk / 2)) {
-    const trial = without(kept, ranked.slice(0, chunk));
-    if (loss(trial) <= level) return trial;
+  { level, stays, estimate, halted, rng }: EliminateOptions,
+): Promise<Uint8Array | undefined> {
+  const change = estimate!(kept);
+  const nodes = removable(kept, stays).map((n) => ({ nodes: [n], loss: change[n]! }));
+  const order = (rng ? disturbed(nodes, rng) : sorted(nodes)).map((removal) => removal.nodes[0]!);
+  let left = kept;
+  let chunk = Math.max(1, Math.floor(order.length * CHUNK_SHARE));
+  for (let at = 0; at < order.length && !(await halted()); ) {
+    const trial = without(left, order.slice(at, at + chunk));
+    if (loss(trial) <= level) {
+      left = trial;
+      at += chunk;
+      chunk *= 2;
+    } else if (chunk > 1) chunk = Math.floor(chunk / 2);
+    else at++;
   }
-  return undefined;
+  return left === kept ? undefined : left;
 }
 
 /** Removes one node after another while the level stays met. */

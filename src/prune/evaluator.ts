@@ -28,6 +28,8 @@ export interface Score {
   readonly loss: number;
   /** z[right] - z[wrong] of each prompt, in the order of the batch. */
   readonly margins: Float64Array;
+  /** Draws of ablated values that the pairs were dealt to in turn; 1 when it is undefined. */
+  readonly draws?: number | undefined;
 }
 
 /**

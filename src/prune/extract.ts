@@ -199,10 +199,10 @@ export class Extractor {
     };
   }
 
-  /** To first order: minus the gradient with respect to each node's mask. Its sign does not matter to the search. */
+  /** To first order: minus the gradient with respect to each node's mask. */
   private readonly estimate = (kept: Uint8Array): Float32Array => {
     const some = firstPairs(this.pairs.train, ESTIMATE_PAIRS);
-    return this.gradients.gradient(some, Float32Array.from(kept)).gradient;
+    return this.gradients.gradient(some, Float32Array.from(kept)).gradient.map((slope) => -slope);
   };
 
   private partner({ tiedQk }: ExtractOptions): ((node: number) => number | undefined) | undefined {

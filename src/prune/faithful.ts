@@ -48,6 +48,11 @@ const NEEDED = 0.93;
 const SPARED = 4;
 /** Fraction of the nodes' variance that may be unexplained: a little less than the check allows. */
 const UNEXPLAINED = 0.18;
+/**
+ * Weight of the unexplained variance in the gates' loss, since it falls more slowly than the others, and where the price of an
+ * edge follows the condition that is met least, since small circuits come only so low.
+ */
+const VALUES = { gradient: 4, price: 0.6 };
 /** Pairs of the conditions that compute most of the model, or what all of it carries. */
 const FEW_PAIRS = 32;
 
@@ -65,6 +70,7 @@ export class FaithfulTask implements MaskGradient {
   private readonly relaxed: readonly Uint8Array[];
   /** Nodes that take the full model's values if they are kept, one byte each. */
   private readonly interchanged: readonly Uint8Array[];
+  private readonly seed: number;
 
   constructor(model: Model, ablation: Ablation, { others, target, seed }: FaithfulOptions) {
     this.model = model;
@@ -79,23 +85,29 @@ export class FaithfulTask implements MaskGradient {
       const rng = Rng.of(seed, "relaxed", fraction);
       return Uint8Array.from({ length: this.nodes }, () => (rng.bool(fraction) ? 1 : 0));
     });
-    const rng = Rng.of(seed, "interchanged");
-    const half = Uint8Array.from({ length: this.nodes }, () => (rng.bool() ? 1 : 0));
+    this.seed = seed;
+    const half = this.randomHalf(0);
     this.interchanged = [half, half.map((h) => 1 - h), half.map(() => 1)];
+  }
+
+  /** A random half of the nodes, one byte each; another for every `draw`. */
+  private randomHalf(draw: number): Uint8Array {
+    const rng = Rng.of(this.seed, "interchanged", draw);
+    return Uint8Array.from({ length: this.nodes }, () => (rng.bool() ? 1 : 0));
   }
 
   /** Mean of the conditions' losses, and what the model can spare of the circuit. */
   gradient(batch: PairBatch, mask: Float32Array): LossGradient {
     const sum = { loss: 0, gradient: new Float32Array(this.nodes), worst: 0 };
-    const sufficient = 2 + this.smooth.length + this.relaxed.length;
+    const sufficient = 3 + this.smooth.length + this.relaxed.length;
     const add = (of: ValuedGradient, allowed: number, passes?: (n: number) => boolean): void => {
       const factor = 1 / allowed / sufficient;
-      sum.worst = Math.max(sum.worst, (of.loss - of.values) / allowed, of.values);
+      sum.worst = Math.max(sum.worst, (of.loss - of.values) / allowed, (VALUES.price / VALUES.gradient) * of.values);
       sum.loss += factor * of.loss;
       for (let n = 0; n < this.nodes; n++) if (!passes || passes(n)) sum.gradient[n]! += factor * of.gradient[n]!;
     };
-    // The values count like another condition: met at the target.
-    add(this.own.gradient(batch, mask, this.target / UNEXPLAINED), 1);
+    add(this.own.gradient(batch, mask, { valueWeight: (VALUES.gradient * this.target) / UNEXPLAINED }), 1);
+    add(this.own.gradient(batch, mask, { interchanged: this.randomHalf(hash(batch.tokens)) }), 1);
     for (const other of this.smooth) add(other.gradient(batch, mask), ALLOWED);
     for (const on of this.relaxed) {
       add(
@@ -126,7 +138,7 @@ export class FaithfulTask implements MaskGradient {
     const few = firstPairs(batch, FEW_PAIRS);
     const [own, ...others] = [this.own, ...this.others].map((task) => task.evaluator(batch));
     const passes = this.own.passes(few);
-    const conditions: readonly Condition[] = [
+    const conditions: Condition[] = [
       (kept, removed) => own!.score(kept, removed),
       ...others.map(
         (other) => (kept: Uint8Array, removed?: RemovedEdges) => scaled(other.score(kept, removed), 1 / ALLOWED),
@@ -138,11 +150,14 @@ export class FaithfulTask implements MaskGradient {
     return {
       score: (kept, removed) => {
         let worst: Score | undefined;
-        for (const condition of conditions) {
+        for (const [i, condition] of conditions.entries()) {
           const score = condition(kept, removed);
           if (!worst || score.loss > worst.loss) worst = score;
-          // Whatever the others say, it is not a circuit: the first conditions are quick, the last are not.
-          if (worst.loss > this.target) break;
+          if (score.loss <= this.target) continue;
+          // Whatever the others say, it is not a circuit. What it misses is likely what the next one misses.
+          conditions.splice(i, 1);
+          conditions.unshift(condition);
+          break;
         }
         return worst!;
       },
@@ -186,6 +201,11 @@ export class FaithfulTask implements MaskGradient {
   }
 }
 
+/** A number that differs between batches. */
+function hash(tokens: Int32Array): number {
+  return tokens.reduce((h, token) => (Math.imul(h, 31) + token) >>> 0, 0);
+}
+
 type Condition = (kept: Uint8Array, removed?: RemovedEdges) => Score;
 
 /** A score in which every prompt has the same loss. */
@@ -194,9 +214,9 @@ function evenly(loss: number, rows: number): Score {
 }
 
 /** A score whose losses, prompt by prompt, are `factor` times as large. */
-function scaled({ margins }: Score, factor: number): Score {
+function scaled({ margins, draws }: Score, factor: number): Score {
   const of = margins.map((m) => marginOf(factor * lossOfMargins([m])));
-  return { loss: lossOfMargins(of), margins: of };
+  return { loss: lossOfMargins(of), margins: of, draws };
 }
 
 /** The margin at which a prompt has a task loss. */

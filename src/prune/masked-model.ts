@@ -4,10 +4,10 @@
  */
 
 import type { PairBatch } from "../data/pairs.ts";
-import type { Activation, DenseParam } from "../engine/engine.ts";
+import type { Activation, DenseParam, TokenShape } from "../engine/engine.ts";
 import { pairLoss } from "../engine/ops/index.ts";
 import { Tape } from "../engine/tape.ts";
-import { logitsAt, type SiteMask } from "../model/forward.ts";
+import { logitsAt, type SiteMask, type SitePatch } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
 import { type SiteName, type SiteSpec, siteSpecs } from "../model/sites.ts";
 import { assert } from "../util/errors.ts";
@@ -31,9 +31,23 @@ export interface LossGradient {
   readonly worst?: number | undefined;
 }
 
+/** What a gradient is of besides the task loss of a mask. */
+export interface Against {
+  /** Weight of the value loss (value-loss.ts) that is added. */
+  readonly valueWeight?: number | undefined;
+  /** Nodes that carry, as far as they are kept, what they carry in the full model, one byte each. */
+  readonly interchanged?: Uint8Array | undefined;
+}
+
 export interface ValuedGradient extends LossGradient {
   /** What the values' distance from the full model's adds to the loss. */
   readonly values: number;
+}
+
+/** What all nodes carry in the full model, and for which tokens, by site. */
+interface FullValues {
+  readonly values: SiteValues;
+  readonly tokens: ReadonlyMap<SiteName, TokenShape>;
 }
 
 export class MaskedModel implements MaskGradient {
@@ -69,30 +83,32 @@ export class MaskedModel implements MaskGradient {
     return answerLogits(this.model, batch, { masks: this.masks });
   }
 
-  /**
-   * Task loss and d(task loss)/d(mask), flat. Mask entries may be anything between 0 and 1. `valueWeight`: of the value
-   * loss (value-loss.ts) that is added.
-   */
-  gradient(batch: PairBatch, mask: Float32Array, valueWeight = 0): ValuedGradient {
+  /** Task loss and d(task loss)/d(mask), flat. Mask entries may be anything between 0 and 1. */
+  gradient(batch: PairBatch, mask: Float32Array, { valueWeight = 0, interchanged }: Against = {}): ValuedGradient {
     const { engine } = this.model;
     const params: DenseParam[] = [...this.masks.values()].map((m) => m.mask);
     const gradient = new Float32Array(this.nodes);
     let loss = 0;
     let values = 0;
     for (const chunk of chunks(batch)) {
-      const full = valueWeight > 0 ? this.fullValues(chunk) : undefined;
+      const full = valueWeight > 0 || interchanged ? this.fullValues(chunk) : undefined;
       this.setMask(mask);
       engine.clearGrads(params);
       const tape = new Tape(engine, "inputs");
       const shape = { batch: chunk.rows, length: chunk.length };
       const places = new Map<SiteName, Activation>();
-      const hooks = { masks: this.masks, unmasked: (name: SiteName, x: Activation) => places.set(name, x) };
+      const given = full && interchanged && this.interchange(full, interchanged);
+      const hooks = {
+        masks: this.masks,
+        unmasked: (name: SiteName, x: Activation) => places.set(name, x),
+        ...(given && { given }),
+      };
       const logits = logitsAt(tape, this.model, chunk.tokens, shape, answerIndex(chunk), hooks);
       const { mean } = pairLoss(tape, logits, chunk.right, chunk.wrong);
       const share = chunk.rows / batch.rows;
-      if (full) {
+      if (full && valueWeight > 0) {
         const read = new Map([...places].map(([name, x]) => [name, engine.read(x)]));
-        const apart = { values: read, full };
+        const apart = { values: read, full: full.values };
         const { loss: of, ofMask, ofValues } = valueLoss(this.specs, chunk, mask, apart, valueWeight);
         values += share * of;
         for (let n = 0; n < ofMask.length; n++) gradient[n]! += share * ofMask[n]!;
@@ -100,6 +116,10 @@ export class MaskedModel implements MaskGradient {
       }
       tape.backward();
       tape.free();
+      for (const { values, where } of given?.values() ?? []) {
+        engine.release(values);
+        engine.release(where);
+      }
       loss += share * mean;
       for (const { name, offset } of this.specs) {
         const part = engine.readParam(this.masks.get(name)!.mask, "grad");
@@ -110,17 +130,39 @@ export class MaskedModel implements MaskGradient {
   }
 
   /** Values of all nodes with none ablated. */
-  private fullValues(batch: PairBatch): SiteValues {
+  private fullValues(batch: PairBatch): FullValues {
     this.setMask(new Float32Array(this.nodes).fill(1));
     const values = new Map<SiteName, Float32Array>();
+    const tokens = new Map<SiteName, TokenShape>();
     const tape = new Tape(this.model.engine, "nothing");
     const shape = { batch: batch.rows, length: batch.length };
     logitsAt(tape, this.model, batch.tokens, shape, answerIndex(batch), {
       masks: this.masks,
-      unmasked: (name, x) => values.set(name, this.model.engine.read(x)),
+      unmasked: (name, x) => {
+        values.set(name, this.model.engine.read(x));
+        tokens.set(name, x.tokens);
+      },
     });
     tape.free();
-    return values;
+    return { values, tokens };
+  }
+
+  /** Patches that put the full model's values into nodes. */
+  private interchange({ values, tokens }: FullValues, interchanged: Uint8Array): Map<SiteName, SitePatch> {
+    const { engine } = this.model;
+    const patches = new Map<SiteName, SitePatch>();
+    for (const { name, offset, width } of this.specs) {
+      const full = values.get(name)!;
+      const shape = tokens.get(name)!;
+      const patch = { values: engine.activation(shape, width), where: engine.activation(shape, width) };
+      engine.write(patch.values, full);
+      engine.write(
+        patch.where,
+        full.map((_, i) => interchanged[offset + (i % width)]!),
+      );
+      patches.set(name, patch);
+    }
+    return patches;
   }
 
   /** Scores kept sets by whole forward passes: slower than `CircuitEvaluator`, for any model. */

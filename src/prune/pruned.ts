@@ -46,6 +46,7 @@ export class Pruned {
   readonly parts: readonly Part[];
   private readonly circuit: PrunedCircuit;
   private readonly rows: number;
+  private readonly draws: number;
   private readonly scaling: Interventions | undefined;
 
   /** `everywhere`: nodes of the last layer at all tokens, not only where prompts are answered. */
@@ -54,6 +55,7 @@ export class Pruned {
     const { draws, frozenNorm } = ablation;
     this.circuit = circuit;
     this.rows = batch.rows;
+    this.draws = draws.length;
     this.scaling = scaling(circuit.scales);
     this.parts = dealt(batch, draws.length).flatMap((part, draw) => {
       if (part.rows === 0) return [];
@@ -74,7 +76,7 @@ export class Pruned {
       }),
       this.rows,
     );
-    return { loss: lossOfMargins(margins), margins };
+    return { loss: lossOfMargins(margins), margins, draws: this.draws };
   }
 
   /** Logits (V) of every prompt, in the order of the batch, one after another. */

@@ -19,7 +19,7 @@ export interface SearchProblem {
   /** Nodes that are never removed, one byte each. */
   readonly stays?: Uint8Array | undefined;
   /** Estimates of how much the loss changes without each node of a circuit. */
-  readonly estimate?: ((kept: Uint8Array) => ArrayLike<number>) | undefined;
+  readonly estimate?: ((kept: Uint8Array) => Float32Array) | undefined;
   /** Circuits to start from besides the orders' top nodes. */
   readonly starts?: readonly Uint8Array[] | undefined;
 }

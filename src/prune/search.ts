@@ -30,9 +30,19 @@ import type { SearchOptions, SearchProblem, SearchResult } from "./search-proble
 
 /** Growth of k on the grid. */
 const GRID = 1.12;
-/** Orders that need this many times the nodes of the best start give none: eliminating from there takes long. */
+/**
+ * Starts of this many times the nodes of the best one are left out: eliminating from there takes long. Of large ones only the
+ * best is taken, since all lead to about the same circuits.
+ */
 const WORSE_START = 3;
-const LARGE = 200;
+const LARGE = 100;
+/**
+ * How nodes of large circuits are ordered by what leaving them out would change. By its sign: what makes a condition worse goes
+ * first and makes room for the rest. By its size: what seems to do harm may be what the rest is balanced with.
+ */
+const ESTIMATES = [Math.abs, (change: number): number => change];
+/** How many times as many edges a circuit that is not 1-minimal counts as when it is compared with one that is. */
+const NOT_MINIMAL = 1.25;
 /** Starts that are taken of those given. */
 const GIVEN = 3;
 /** Starts of up to this many times the nodes of a circuit are joined to it. */
@@ -52,6 +62,11 @@ const MISSED = 1.25;
 const LOCAL_EVALUATIONS = 8000;
 /** Longest time without letting the event loop run. */
 const BREATHE_MS = 50;
+
+interface Start extends Size {
+  readonly kept: Uint8Array;
+  readonly loss: number;
+}
 
 export class Search {
   private readonly problem: SearchProblem;
@@ -132,14 +147,18 @@ export class Search {
     const { verified } = this.smallest()!;
     if (!verified) return most * this.level;
     const missed = verified.loss + SAFETY * verified.standardError - this.problem.target;
-    return Math.max(most * this.level, Math.min(least * this.level, this.level - MISSED * missed));
+    const wanted = Math.max(most * this.level, Math.min(least * this.level, this.level - MISSED * missed));
+    // Where nothing known is that strict, rankings would be gone through up to most of the model.
+    const known = [...this.found.values(), ...this.given()].map(({ loss }) => loss);
+    const strictest = Math.min(...known);
+    return strictest < this.level ? Math.max(wanted, strictest) : wanted;
   }
 
   private progress(stage: Stage, done: number, of: number): void {
     this.options.progress?.(stage, done, of, this.smallest());
   }
 
-  /** The smallest circuit found at the present level, of those that are 1-minimal if there are any. */
+  /** The smallest circuit found at the present level. */
   private smallest(): Candidate | undefined {
     let best: Candidate | undefined;
     for (const candidate of this.found.values()) {
@@ -153,9 +172,11 @@ export class Search {
   }
 
   private async eliminateAll(starts: readonly Uint8Array[]): Promise<void> {
-    for (const [i, start] of starts.entries()) {
-      this.progress("elimination", i, starts.length);
-      await this.eliminate(start, "elimination");
+    const large = starts.some((start) => countKept(start) > LARGE);
+    const tries = starts.flatMap((start) => (large ? ESTIMATES : [Math.abs]).map((by) => ({ start, by })));
+    for (const [i, { start, by }] of tries.entries()) {
+      this.progress("elimination", i, tries.length);
+      await this.eliminate(start, "elimination", { by });
     }
   }
 
@@ -164,10 +185,11 @@ export class Search {
    * Orders that need more than `WORSE_START` times the nodes of the best one give none.
    */
   private async starts(): Promise<Uint8Array[]> {
-    const { orders, size, connected } = this.problem;
-    const measured = (kept: Uint8Array) => ({ kept, loss: this.loss(kept), ...size(kept) });
-    const met = (this.problem.starts ?? []).map(measured).filter(({ loss }) => loss <= this.level);
+    const { orders, connected } = this.problem;
+    const measured = (kept: Uint8Array): Start => this.measured(kept);
+    const met = this.given().filter(({ loss }) => loss <= this.level);
     const starts = met.sort(compareSize).slice(0, GIVEN);
+    if (starts.length === 0 && this.smallest()) return [];
     // To score circuits larger than a large one takes longer than they are worth.
     const most = ({ nodes }: Size): number => (nodes > LARGE ? nodes : WORSE_START * nodes);
     const open = new Set(orders);
@@ -190,20 +212,35 @@ export class Search {
     const [first] = starts.toSorted(compareSize);
     this.startNodes = first?.nodes ?? 0;
     if (this.stages.length === 0) this.note("orders", first);
+    if (first && first.nodes > LARGE) return [first.kept];
     const fewest = Math.min(...starts.map(({ nodes }) => nodes));
     return starts.filter(({ nodes }) => nodes <= WORSE_START * fewest).map((start) => start.kept);
   }
 
+  /** The starts that the caller gave. */
+  private given(): Start[] {
+    return (this.problem.starts ?? []).map((kept) => this.measured(kept));
+  }
+
+  private measured(kept: Uint8Array): Start {
+    return { kept, loss: this.loss(kept), ...this.problem.size(kept) };
+  }
+
   /** Eliminates from a circuit and keeps what is left as a candidate; undefined when there is none. */
-  private async eliminate(start: Uint8Array, stage: Stage, rng?: Rng): Promise<Candidate | undefined> {
-    const { connected, partner, stays, estimate } = this.problem;
+  private async eliminate(
+    start: Uint8Array,
+    stage: Stage,
+    { by, rng }: { by: (change: number) => number; rng?: Rng },
+  ): Promise<Candidate | undefined> {
+    const { connected, partner, stays } = this.problem;
+    const estimate = (kept: Uint8Array): ArrayLike<number> => this.problem.estimate!(kept).map(by);
     const eliminated = await eliminate(start, {
       loss: (kept) => this.loss(kept),
       level: this.level,
       connected,
       partner,
       stays,
-      estimate,
+      estimate: this.problem.estimate && estimate,
       halted: () => this.halted(),
       rng,
     });
@@ -243,7 +280,7 @@ export class Search {
       if (this.evaluations > most || performance.now() > until) break;
       const { startNodes } = this;
       const kept = kicked(rng, { current, elite: this.elite(), larger: this.larger(current), orders, startNodes });
-      const result = await this.eliminate(kept, "local search", rng);
+      const result = await this.eliminate(kept, "local search", { by: rng.pick(ESTIMATES), rng });
       if (result && compareMinimal(result, current) < 0) {
         if ((result.minimal && !current.minimal) || isSmaller(result, current)) idle = 0;
         current = result;
@@ -333,9 +370,10 @@ export class Search {
   }
 }
 
-/** What is 1-minimal first, then what is smaller. */
+/** The smaller first; what is not 1-minimal as if it had more edges. */
 function compareMinimal(a: Candidate, b: Candidate): number {
-  return Number(b.minimal) - Number(a.minimal) || compareSize(a, b);
+  const edges = ({ edges, minimal }: Candidate): number => (minimal ? edges : NOT_MINIMAL * edges);
+  return edges(a) - edges(b) || Number(b.minimal) - Number(a.minimal) || compareSize(a, b);
 }
 
 function isSmaller(a: Size, b: Size): boolean {

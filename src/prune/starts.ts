@@ -16,7 +16,7 @@ const GATE_PAIRS = 16;
 /** A circuit on the way of the gates is noted when it has at most this share of the nodes of the one before. */
 const SMALLER = 0.9;
 /** Larger ones are only noted when the gates end there: scoring them takes long, and they are poor starts. */
-const MANY = 400;
+const MANY = 600;
 
 /** Rankings of all nodes, most important first. */
 export function rankings(model: MaskGradient, train: PairBatch, options: AttributionOptions): Promise<Int32Array[]> {

@@ -55,6 +55,38 @@ describe("conditions", () => {
   });
 });
 
+describe("nodes that carry the full model's values", () => {
+  const alone = new AblatedTask(model, own);
+  const few = rowsOf(batch, 0, 8);
+  const whole = new Float32Array(fill.length).fill(1);
+  const rng = Rng.of("interchanged gradient");
+  const half = Uint8Array.from(fill, () => (rng.bool() ? 1 : 0));
+
+  it("change nothing where none is ablated", () => {
+    const { loss } = alone.gradient(few, whole);
+    for (const interchanged of [half, half.map((h) => 1 - h), half.map(() => 1)]) {
+      expect(alone.gradient(few, whole, { interchanged }).loss).toBeCloseTo(loss, 6);
+    }
+  });
+
+  it("do the task in a circuit that does not, and have the gradient of the loss", () => {
+    const mask = Float32Array.from(fill, () => 0.2 + 0.6 * rng.float());
+    const { gradient, loss } = alone.gradient(few, mask, { interchanged: half });
+    expect(loss).not.toBeCloseTo(alone.gradient(few, mask).loss, 3);
+    const largest = [...gradient.keys()].sort((a, b) => Math.abs(gradient[b]!) - Math.abs(gradient[a]!)).slice(0, 12);
+    expect(new Set(largest.map((n) => half[n])).size, "both halves have gradients").toBe(2);
+    for (const n of largest) {
+      const at = (step: number): number => {
+        const moved = mask.slice();
+        moved[n]! += step;
+        return alone.gradient(few, moved, { interchanged: half }).loss;
+      };
+      const h = 1e-2;
+      expect((at(h) - at(-h)) / (2 * h), `node ${n}`).toBeCloseTo(gradient[n]!, 2);
+    }
+  });
+});
+
 it("has the gradient of its loss", () => {
   const few = rowsOf(batch, 0, 8);
   const rng = Rng.of("faithful gradient");

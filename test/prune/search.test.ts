@@ -5,6 +5,7 @@ import { circuitEdges } from "../../src/circuits/edges.ts";
 import { Model } from "../../src/model/model.ts";
 import { attributionOrders } from "../../src/prune/attribution.ts";
 import { type Candidate, compareSize, pairStandardError } from "../../src/prune/candidate.ts";
+import { type EliminateOptions, eliminate } from "../../src/prune/eliminate.ts";
 import { CircuitEvaluator, type Evaluator, lossOfMargins } from "../../src/prune/evaluator.ts";
 import { countKept, maskOf, without } from "../../src/prune/kept.ts";
 import { MaskedModel } from "../../src/prune/masked-model.ts";
@@ -103,6 +104,52 @@ describe("on made-up tasks", () => {
     expect(await run(1)).toEqual(first);
     const keys = ({ candidates }: typeof first) => candidates.map((c) => c.kept.join()).sort();
     expect(keys(await run(2))).not.toEqual(keys(first));
+  });
+
+  it("removes many nodes at a time where a circuit is large", async () => {
+    for (const seed of [0, 1, 2]) {
+      const problem = synthetic({ ...spec, seed, nodes: 400, noise: 0.02 });
+      const lossOf = (kept: Uint8Array): number => problem.search.score(kept).loss;
+      const estimate = (kept: Uint8Array): Float32Array =>
+        Float32Array.from(kept, (k, n) => (k ? lossOf(without(kept, [n])) - lossOf(kept) : 0));
+      const eliminated = async (options: Partial<EliminateOptions>) => {
+        let count = 0;
+        const loss = (kept: Uint8Array): number => {
+          count++;
+          return lossOf(kept);
+        };
+        const { connected, target: level } = problem;
+        const halted = (): Promise<boolean> => Promise.resolve(false);
+        const all = new Uint8Array(400).fill(1);
+        const left = await eliminate(all, { loss, level, connected, halted, ...options });
+        return { ...left!, count };
+      };
+      const exact = await eliminated({});
+      const quick = await eliminated({ estimate });
+      expect(quick.minimal).toBe(true);
+      expect(countKept(quick.kept)).toBeLessThanOrEqual(countKept(exact.kept) + 1);
+      expect(quick.count).toBeLessThan(exact.count / 3);
+    }
+  });
+
+  it("asks no more of the search pairs than something that is known can meet", async () => {
+    // On the search pairs nothing is better than 0.9 of the target; on the others a sixth node is needed.
+    const evaluator = (needed: number): Evaluator => ({
+      score(kept) {
+        const loss = kept.subarray(0, 5).every((m) => m === 1) ? 0.9 * spec.target : 1;
+        const missed = countKept(kept.subarray(0, 6)) < needed ? 3 * spec.target : loss;
+        const margins = new Float64Array(8).fill(-Math.log(Math.expm1(missed)));
+        return { loss: lossOfMargins(margins), margins };
+      },
+    });
+    const order = Int32Array.from({ length: 500 }, (_, n) => 499 - n);
+    const size = (kept: Uint8Array) => ({ nodes: countKept(kept), edges: countKept(kept) });
+    const starts = [maskOf([0, 1, 2, 3, 4, 5, 6, 7], 500)];
+    const problem = { ...synthetic(spec), orders: [order], size, starts, search: evaluator(0), verify: evaluator(6) };
+    const { best, candidates, evaluations } = await search(problem);
+    expect(best).toBeUndefined();
+    expect(candidates.map(({ level }) => level).every((level) => level >= 0.9 * spec.target - 1e-12)).toBe(true);
+    expect(evaluations).toBeLessThan(600);
   });
 
   it("asks more of the search pairs when nothing holds on the others", async () => {

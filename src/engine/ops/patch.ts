@@ -1,4 +1,5 @@
 /** Patching: entries of an activation replaced by given values. */
+import { assert } from "../../util/errors.ts";
 import type { Activation } from "../engine.ts";
 import { matrix, matrixOf } from "../reference/storage.ts";
 import type { Tape } from "../tape.ts";
@@ -6,6 +7,10 @@ import type { Tape } from "../tape.ts";
 /** where ? values : x; `where` holds 0 or 1. Neither `where` nor `values` gets a gradient. */
 export function patch(tape: Tape, x: Activation, values: Activation, where: Activation): Activation {
   const { engine } = tape;
+  for (const { tokens, width } of [values, where]) {
+    const same = tokens.batch === x.tokens.batch && tokens.length === x.tokens.length && width === x.width;
+    assert(same, `a patch of ${tokens.batch} x ${tokens.length} x ${width} of another shape than what it patches`);
+  }
   const out = tape.alloc(x.tokens, x.width);
   engine.patch(x, values, where, out);
   tape.record(() => {
