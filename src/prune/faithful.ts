@@ -41,7 +41,9 @@ export function otherAblations(own: Ablation, measure: (kind: AblationKind) => A
 /** Targets allowed under other ablations. */
 const ALLOWED = 2;
 /** Fractions of the ablated nodes that are left on. */
-const RELAXED = [0.5, 0.9];
+const RELAXED = [0.5, 0.75, 0.9];
+/** Fractions of the kept nodes that take the full model's values. */
+const INTERCHANGED = [0.1, 0.5, 0.9];
 /** Share of chance, ln 2, that the model's loss without the circuit must reach: a little more than the check asks. */
 const NEEDED = 0.93;
 /** Weight of a circuit that the model does not need at all, in targets, for gradients. */
@@ -81,25 +83,25 @@ export class FaithfulTask implements MaskGradient {
     this.target = target;
     this.nodes = this.own.nodes;
     this.specs = this.own.specs;
-    this.relaxed = RELAXED.map((fraction) => {
-      const rng = Rng.of(seed, "relaxed", fraction);
-      return Uint8Array.from({ length: this.nodes }, () => (rng.bool(fraction) ? 1 : 0));
-    });
     this.seed = seed;
-    const half = this.randomHalf(0);
-    this.interchanged = [half, half.map((h) => 1 - h), half.map(() => 1)];
+    this.relaxed = RELAXED.map((fraction) => this.randomNodes("relaxed", fraction));
+    this.interchanged = [...INTERCHANGED, 1].map((fraction) => this.randomNodes("interchanged", fraction));
   }
 
-  /** A random half of the nodes, one byte each; another for every `draw`. */
-  private randomHalf(draw: number): Uint8Array {
-    const rng = Rng.of(this.seed, "interchanged", draw);
-    return Uint8Array.from({ length: this.nodes }, () => (rng.bool() ? 1 : 0));
+  /** Nodes drawn with a probability of `fraction`, one byte each; others for every `draw`. */
+  private randomNodes(purpose: string, fraction: number, draw = 0): Uint8Array {
+    const rng = Rng.of(this.seed, purpose, fraction, draw);
+    return Uint8Array.from({ length: this.nodes }, () => (rng.bool(fraction) ? 1 : 0));
   }
 
   /** Mean of the conditions' losses, and what the model can spare of the circuit. */
   gradient(batch: PairBatch, mask: Float32Array): LossGradient {
     const sum = { loss: 0, gradient: new Float32Array(this.nodes), worst: 0 };
-    const sufficient = 3 + this.smooth.length + this.relaxed.length;
+    const sufficient = 4 + this.smooth.length;
+    // Of all nodes that could be drawn, others for every batch.
+    const draw = hash(batch.tokens);
+    const drawn = (purpose: string, fractions: readonly number[]): Uint8Array =>
+      this.randomNodes(purpose, fractions[draw % fractions.length]!, draw);
     const add = (of: ValuedGradient, allowed: number, passes?: (n: number) => boolean): void => {
       const factor = 1 / allowed / sufficient;
       sum.worst = Math.max(sum.worst, (of.loss - of.values) / allowed, (VALUES.price / VALUES.gradient) * of.values);
@@ -107,18 +109,17 @@ export class FaithfulTask implements MaskGradient {
       for (let n = 0; n < this.nodes; n++) if (!passes || passes(n)) sum.gradient[n]! += factor * of.gradient[n]!;
     };
     add(this.own.gradient(batch, mask, { valueWeight: (VALUES.gradient * this.target) / UNEXPLAINED }), 1);
-    add(this.own.gradient(batch, mask, { interchanged: this.randomHalf(hash(batch.tokens)) }), 1);
+    add(this.own.gradient(batch, mask, { interchanged: drawn("interchanged", INTERCHANGED) }), 1);
     for (const other of this.smooth) add(other.gradient(batch, mask), ALLOWED);
-    for (const on of this.relaxed) {
-      add(
-        this.own.gradient(
-          batch,
-          mask.map((m, n) => (on[n] ? 1 : m)),
-        ),
-        1,
-        (n) => !on[n],
-      );
-    }
+    const on = drawn("relaxed", RELAXED);
+    add(
+      this.own.gradient(
+        batch,
+        mask.map((m, n) => (on[n] ? 1 : m)),
+      ),
+      1,
+      (n) => !on[n],
+    );
     const needed = NEEDED * Math.LN2;
     const without = this.own.gradient(
       batch,
