@@ -120,13 +120,20 @@ describe("edits", { timeout: TIMEOUT }, () => {
 
   it("options apply in the order given, in place, to nodes as figures name them, with a table of before and after; what has no path is dropped", async () => {
     fs.cpSync(at("run"), at("mixed"), { recursive: true });
-    const write = original.edges.find((e) => e.source === spare)!.target;
+    const { edges } = original;
+    const targetsOf = (id: string): string[] => edges.filter((e) => e.source === id).map((e) => e.target);
+    // A write that some node needs for its path, and that neuron does not.
+    const write = edges.find(
+      ({ source, target }) =>
+        target.includes("resid_delta") && targetsOf(source).length === 1 && !targetsOf(spare).includes(target),
+    )!.target;
     const args = ["--scale", `${spare.split(":")[1]}=2`, "--remove", write];
     const { code, stdout, stderr } = await here("edit", "mixed", ...args);
     expect(code).toBe(0);
     const after = stored(`mixed/circuits/${TASK}/circuit.json`);
     expect(after.edits.slice(0, 2)).toMatchObject([{ node: spare, factor: 2 }, { node: write }]);
     expect(after.edits).toHaveLength(1 + original.counts.nodes - after.counts.nodes);
+    expect(after.edits.length).toBeGreaterThan(2);
     expect(stdout).toMatch(new RegExp(`nodes +${original.counts.nodes} +${after.counts.nodes}\\n`));
     expect(stdout).toMatch(/circuit verify mixed/);
     for (const { node } of after.edits.slice(2)) expect(stderr).toContain(node);
