@@ -112,6 +112,8 @@ const NOTHING: Extraction = {
 };
 /** Share of the time left for the search with raw logits. */
 const RAW_SHARE = 0.75;
+/** Circuits that a local search may score: of the task alone, or of many conditions, each of which takes ten times as long. */
+const EVALUATIONS = { task: 8000, faithful: 2000 };
 /** Training pairs that estimates are over. */
 const ESTIMATE_PAIRS = 64;
 /** Nodes of the largest circuit whose nodes are left out one by one: what a search left of a whole model has thousands. */
@@ -226,6 +228,7 @@ export class Extractor {
       {
         seed,
         kicks,
+        evaluations: this.objective === this.ablated ? EVALUATIONS.task : EVALUATIONS.faithful,
         deadline,
         signal,
         progress: (stage, done, of, best) => progress?.({ stage, done, of, best, calibrated }),

@@ -28,6 +28,8 @@ export interface SearchOptions {
   readonly seed: number;
   /** Rounds of local search; it ends after a third of them without a smaller circuit. */
   readonly kicks: number;
+  /** Circuits scored after which local search ends, however many rounds are left. */
+  readonly evaluations: number;
   /**
    * Moment of `performance.now()` at which the search ends. Local search then goes on until it, and what is found depends
    * on the machine's speed.

@@ -58,8 +58,6 @@ const STRICTER = [0.98, 0.85] as const;
 const ROUNDS = 8;
 /** How many times as much stricter a round is as the target was missed. */
 const MISSED = 1.25;
-/** Evaluations after which local search ends, however many rounds are left. */
-const LOCAL_EVALUATIONS = 8000;
 /** Longest time without letting the event loop run. */
 const BREATHE_MS = 50;
 
@@ -272,7 +270,7 @@ export class Search {
     const { deadline } = this.options;
     const kicks = deadline === undefined ? this.options.kicks : Number.MAX_SAFE_INTEGER;
     const patience = deadline === undefined ? Math.ceil(PATIENCE * kicks) : kicks;
-    const most = deadline === undefined ? this.evaluations + LOCAL_EVALUATIONS : kicks;
+    const most = deadline === undefined ? this.evaluations + this.options.evaluations : kicks;
     // Half of the time that is left, so that there is some for a round with a stricter target.
     const until = deadline === undefined ? Number.POSITIVE_INFINITY : (performance.now() + deadline) / 2;
     this.reachedLocalSearch = true;

@@ -43,7 +43,7 @@ describe.each([
           edges: circuitEdges(stored.config, stored.params, kept).edges.length,
         }),
       },
-      { seed, kicks: 20 },
+      { seed, kicks: 20, evaluations: 8000 },
     ).run();
     const kept = best!.kept;
     expect(kept.filter((n) => !planted[n])).toEqual([]);

@@ -16,9 +16,10 @@ import { pruningFixture } from "./pruning-fixture.ts";
 import { checkAsync, type Synthetic, synthetic, syntheticSpec } from "./synthetic.ts";
 
 const KICKS = 24;
+const EVALUATIONS = 8000;
 
 function search(problem: SearchProblem, seed = 0, kicks = KICKS) {
-  return new Search(problem, { seed, kicks }).run();
+  return new Search(problem, { seed, kicks, evaluations: EVALUATIONS }).run();
 }
 
 /** Scored anew, without anything the search remembers. */
@@ -268,7 +269,7 @@ describe("a stop signal", () => {
         return problem.search.score(kept);
       },
     };
-    const options = { seed: 0, kicks: 10_000, signal: controller.signal };
+    const options = { seed: 0, kicks: 10_000, evaluations: EVALUATIONS, signal: controller.signal };
     const result = await new Search({ ...problem, search: counting }, options).run();
     return { problem, result, scores };
   }
@@ -313,7 +314,7 @@ describe("the planted circuit of the fixture", () => {
   const find = async (target: number, seed: number) => {
     const orders = await attributionOrders(masked, batch, [1, 5, 10]);
     const problem = { target, search: evaluator, verify: evaluator, orders, size, connected };
-    return { problem, best: (await new Search(problem, { seed, kicks: 120 }).run()).best! };
+    return { problem, best: (await new Search(problem, { seed, kicks: 120, evaluations: EVALUATIONS }).run()).best! };
   };
 
   it("is found inside itself from ten seeds at 0.15", async () => {
