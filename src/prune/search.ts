@@ -91,9 +91,15 @@ export class Search {
   async run(): Promise<SearchResult> {
     const rng = Rng.of(this.options.seed, "local search");
     let best: Candidate | undefined;
+    let before = this.level;
     for (let round = 0; round < ROUNDS && !this.stopped; round++) {
       await this.eliminateAll(await this.starts());
-      if (!this.smallest()) break;
+      if (!this.smallest()) {
+        // As strict as what is known can be, if that is any stricter than the last round.
+        this.level = Math.min(...[...this.found.values(), ...this.given()].map(({ loss }) => loss));
+        if (round === 0 || this.level >= before || !this.smallest()) break;
+      }
+      before = this.level;
       if (round === 0) this.note("elimination", this.smallest());
       await this.localSearch(rng);
       if (round === 0) this.note("local search", this.smallest());
@@ -145,11 +151,7 @@ export class Search {
     const { verified } = this.smallest()!;
     if (!verified) return most * this.level;
     const missed = verified.loss + SAFETY * verified.standardError - this.problem.target;
-    const wanted = Math.max(most * this.level, Math.min(least * this.level, this.level - MISSED * missed));
-    // Where nothing known is that strict, rankings would be gone through up to most of the model.
-    const known = [...this.found.values(), ...this.given()].map(({ loss }) => loss);
-    const strictest = Math.min(...known);
-    return strictest < this.level ? Math.max(wanted, strictest) : wanted;
+    return Math.max(most * this.level, Math.min(least * this.level, this.level - MISSED * missed));
   }
 
   private progress(stage: Stage, done: number, of: number): void {
@@ -187,12 +189,12 @@ export class Search {
     const measured = (kept: Uint8Array): Start => this.measured(kept);
     const met = this.given().filter(({ loss }) => loss <= this.level);
     const starts = met.sort(compareSize).slice(0, GIVEN);
-    if (starts.length === 0 && this.smallest()) return [];
     // To score circuits larger than a large one takes longer than they are worth.
     const most = ({ nodes }: Size): number => (nodes > LARGE ? nodes : WORSE_START * nodes);
     const open = new Set(orders);
+    const known = Math.min(...[...this.found.values()].map(({ nodes }) => nodes));
     for (const k of grid(orders[0]!.length)) {
-      if (open.size === 0 || (starts[0] && k > most(starts[0]))) break;
+      if (open.size === 0 || (starts[0] && k > most(starts[0])) || k > LARGER * Math.max(known, LARGER)) break;
       for (const order of open) {
         if (await this.halted()) break;
         const start = measured(connected(topNodes(order, k)));
