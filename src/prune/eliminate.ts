@@ -36,8 +36,8 @@ export interface Removal {
 /** Largest share of the removable nodes removed at once, and the size below which they are tried one by one. */
 const CHUNK_SHARE = 0.3;
 const ONE_BY_ONE = 24;
-/** Size above which estimates order the removals. */
-const ESTIMATED = 100;
+/** Nodes above which a circuit is large: estimates order the removals. */
+export const LARGE = 100;
 /** Relative noise of the removal order. */
 const NOISE = 0.1;
 
@@ -74,7 +74,7 @@ async function removeAll(
   let kept = start;
   for (;;) {
     if (await halted()) return [kept, true];
-    const fewer = options.estimate && countKept(kept) > ESTIMATED && (await withoutMany(kept, loss, options));
+    const fewer = options.estimate && countKept(kept) > LARGE && (await withoutMany(kept, loss, options));
     if (fewer) {
       kept = closed(fewer);
       continue;

@@ -22,7 +22,7 @@ import {
   type Stage,
   type StageSize,
 } from "./candidate.ts";
-import { eliminate, removals } from "./eliminate.ts";
+import { eliminate, LARGE, removals } from "./eliminate.ts";
 import { countKept, indices, keyOf, maskOf, without } from "./kept.ts";
 import { kicked } from "./kicks.ts";
 import { topNodes } from "./learned-masks.ts";
@@ -35,7 +35,6 @@ const GRID = 1.12;
  * best is taken, since all lead to about the same circuits.
  */
 const WORSE_START = 3;
-const LARGE = 100;
 /**
  * How nodes of large circuits are ordered by what leaving them out would change. By its sign: what makes a condition worse goes
  * first and makes room for the rest. By its size: what seems to do harm may be what the rest is balanced with.
@@ -96,8 +95,9 @@ export class Search {
       await this.eliminateAll(await this.starts());
       if (!this.smallest()) {
         // As strict as what is known can be, if that is any stricter than the last round.
+        if (round === 0) break;
         this.level = Math.min(...[...this.found.values(), ...this.given()].map(({ loss }) => loss));
-        if (round === 0 || this.level >= before || !this.smallest()) break;
+        if (this.level >= before || !this.smallest()) break;
       }
       before = this.level;
       if (round === 0) this.note("elimination", this.smallest());
@@ -172,8 +172,7 @@ export class Search {
   }
 
   private async eliminateAll(starts: readonly Uint8Array[]): Promise<void> {
-    const large = starts.some((start) => countKept(start) > LARGE);
-    const tries = starts.flatMap((start) => (large ? ESTIMATES : [Math.abs]).map((by) => ({ start, by })));
+    const tries = starts.flatMap((start) => (large(start) ? ESTIMATES : [Math.abs]).map((by) => ({ start, by })));
     for (const [i, { start, by }] of tries.entries()) {
       this.progress("elimination", i, tries.length);
       await this.eliminate(start, "elimination", { by });
@@ -280,7 +279,10 @@ export class Search {
       if (this.evaluations > most || performance.now() > until) break;
       const { startNodes } = this;
       const kept = kicked(rng, { current, elite: this.elite(), larger: this.larger(current), orders, startNodes });
-      const result = await this.eliminate(kept, "local search", { by: rng.pick(ESTIMATES), rng });
+      const result = await this.eliminate(kept, "local search", {
+        by: large(kept) ? rng.pick(ESTIMATES) : Math.abs,
+        rng,
+      });
       if (result && compareMinimal(result, current) < 0) {
         if ((result.minimal && !current.minimal) || isSmaller(result, current)) idle = 0;
         current = result;
@@ -374,6 +376,10 @@ export class Search {
 function compareMinimal(a: Candidate, b: Candidate): number {
   const edges = ({ edges, minimal }: Candidate): number => (minimal ? edges : NOT_MINIMAL * edges);
   return edges(a) - edges(b) || Number(b.minimal) - Number(a.minimal) || compareSize(a, b);
+}
+
+function large(kept: Uint8Array): boolean {
+  return countKept(kept) > LARGE;
 }
 
 function isSmaller(a: Size, b: Size): boolean {
