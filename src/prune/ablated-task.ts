@@ -12,7 +12,7 @@ import {
   type RemovedEdges,
   supports,
 } from "./evaluator.ts";
-import { type Against, MaskedModel, type MaskGradient, type ValuedGradient } from "./masked-model.ts";
+import { type Against, type FullValues, MaskedModel, type MaskGradient, type ValuedGradient } from "./masked-model.ts";
 
 export class AblatedTask implements MaskGradient {
   readonly nodes: number;
@@ -28,6 +28,11 @@ export class AblatedTask implements MaskGradient {
     this.masked = ablation.draws.map((fill) => new MaskedModel(model, fill));
     this.nodes = this.masked[0]!.nodes;
     this.specs = this.masked[0]!.specs;
+  }
+
+  /** What several gradients of a batch share (`Against`); undefined where values are drawn, and each gradient measures it. */
+  full(batch: PairBatch): FullValues[] | undefined {
+    return this.masked.length === 1 ? this.masked[0]!.full(batch) : undefined;
   }
 
   gradient(batch: PairBatch, mask: Float32Array, against: Against = {}): ValuedGradient {

@@ -108,8 +108,9 @@ export class FaithfulTask implements MaskGradient {
       sum.loss += factor * of.loss;
       for (let n = 0; n < this.nodes; n++) if (!passes || passes(n)) sum.gradient[n]! += factor * of.gradient[n]!;
     };
-    add(this.own.gradient(batch, mask, { valueWeight: (VALUES.gradient * this.target) / UNEXPLAINED }), 1);
-    add(this.own.gradient(batch, mask, { interchanged: drawn("interchanged", INTERCHANGED) }), 1);
+    const full = this.own.full(batch);
+    add(this.own.gradient(batch, mask, { full, valueWeight: (VALUES.gradient * this.target) / UNEXPLAINED }), 1);
+    add(this.own.gradient(batch, mask, { full, interchanged: drawn("interchanged", INTERCHANGED) }), 1);
     for (const other of this.smooth) add(other.gradient(batch, mask), ALLOWED);
     const on = drawn("relaxed", RELAXED);
     add(

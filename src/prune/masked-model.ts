@@ -33,6 +33,8 @@ export interface LossGradient {
 
 /** What a gradient is of besides the task loss of a mask. */
 export interface Against {
+  /** What all nodes carry in the full model, of `full`; measured where it is needed and not given. */
+  readonly full?: readonly FullValues[] | undefined;
   /** Weight of the value loss (value-loss.ts) that is added. */
   readonly valueWeight?: number | undefined;
   /** Nodes that carry, as far as they are kept, what they carry in the full model, one byte each. */
@@ -44,8 +46,8 @@ export interface ValuedGradient extends LossGradient {
   readonly values: number;
 }
 
-/** What all nodes carry in the full model, and for which tokens, by site. */
-interface FullValues {
+/** What all nodes carry in the full model, and for which tokens, by site; of one forward pass. */
+export interface FullValues {
   readonly values: SiteValues;
   readonly tokens: ReadonlyMap<SiteName, TokenShape>;
 }
@@ -84,15 +86,17 @@ export class MaskedModel implements MaskGradient {
   }
 
   /** Task loss and d(task loss)/d(mask), flat. Mask entries may be anything between 0 and 1. */
-  gradient(batch: PairBatch, mask: Float32Array, { valueWeight = 0, interchanged }: Against = {}): ValuedGradient {
+  gradient(batch: PairBatch, mask: Float32Array, against: Against = {}): ValuedGradient {
+    const { valueWeight = 0, interchanged } = against;
+    const whole = valueWeight > 0 || interchanged ? (against.full ?? this.full(batch)) : [];
     const { engine } = this.model;
     const params: DenseParam[] = [...this.masks.values()].map((m) => m.mask);
     const gradient = new Float32Array(this.nodes);
     let loss = 0;
     let values = 0;
-    for (const chunk of chunks(batch)) {
-      const full = valueWeight > 0 || interchanged ? this.fullValues(chunk) : undefined;
-      this.setMask(mask);
+    this.setMask(mask);
+    for (const [i, chunk] of [...chunks(batch)].entries()) {
+      const full = whole[i];
       engine.clearGrads(params);
       const tape = new Tape(engine, "inputs");
       const shape = { batch: chunk.rows, length: chunk.length };
@@ -129,9 +133,13 @@ export class MaskedModel implements MaskGradient {
     return { loss: loss + values, gradient, values };
   }
 
-  /** Values of all nodes with none ablated. */
-  private fullValues(batch: PairBatch): FullValues {
+  /** Values of all nodes with none ablated, of each forward pass that a batch takes. */
+  full(batch: PairBatch): FullValues[] {
     this.setMask(new Float32Array(this.nodes).fill(1));
+    return [...chunks(batch)].map((chunk) => this.fullValues(chunk));
+  }
+
+  private fullValues(batch: PairBatch): FullValues {
     const values = new Map<SiteName, Float32Array>();
     const tokens = new Map<SiteName, TokenShape>();
     const tape = new Tape(this.model.engine, "nothing");
