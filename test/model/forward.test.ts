@@ -71,6 +71,20 @@ describe.each(siteSpecs(config))("$name", ({ name, width }) => {
   });
 });
 
+it("refuses a patch of other tokens or channels than what it patches", () => {
+  const shapes = [
+    [{ batch: 1, length: 7 }, 16],
+    [{ batch: 7, length: 2 }, 16],
+    [tokens, 15],
+  ] as const;
+  for (const [shape, width] of shapes) {
+    const patch = { values: engine.activation(shape, width), where: engine.activation(shape, width) };
+    expect(() => forwardLogits(model, ids, tokens, { patches: new Map([["0.attn.act_in", patch]]) })).toThrow(
+      /another shape/,
+    );
+  }
+});
+
 it("gives the same logits at single positions as of whole prompts, recorded or not", () => {
   const at = Int32Array.of(13, 2, 7, 2);
   const rows = [...at].flatMap((n) => [...logits.subarray(n * 13, (n + 1) * 13)]);
