@@ -22,7 +22,7 @@ import { type FewerEdges, removeEdges } from "./remove-edges.ts";
 import { Search } from "./search.ts";
 import type { SearchProblem, SearchResult } from "./search-problem.ts";
 import { gateCircuits, rankings } from "./starts.ts";
-import { heldOpen } from "./stays.ts";
+import { heldOpen, joined } from "./stays.ts";
 
 export interface ExtractOptions {
   /** Task loss to reach, nats. */
@@ -171,10 +171,11 @@ export class Extractor {
     const orders = await rankings(this.gradients, this.pairs.train, { signal, progress: tell("attribution") });
     if (orders.length === 0) return NOTHING;
     const starts: Uint8Array[] = [];
+    const { gated, connected } = this.gateable();
     for (let run = 0; run < options.gateRuns && !stop.aborted; run++) {
-      const { edges, connected } = this.measures;
+      const { edges } = this.measures;
       starts.push(
-        ...(await gateCircuits(this.gradients, this.pairs.train, {
+        ...(await gateCircuits(gated, this.pairs.train, {
           order: orders[orders.length - 1]!,
           edges,
           connected,
@@ -198,6 +199,18 @@ export class Extractor {
           ? await this.calibratedSearch(orders, options, best ? [best, ...starts] : starts)
           : undefined,
       curve: further && options.curve ? await this.curve(known, options, halted, tell("curve")) : [],
+    };
+  }
+
+  /** What gates close, and what of it has a path: nodes that the full model depends on stay in a faithful circuit. */
+  private gateable(): { gated: MaskGradient; connected: Measures["connected"] } {
+    const { gradients, objective, measures } = this;
+    const { train } = this.pairs;
+    if (!(objective instanceof FaithfulTask)) return { gated: gradients, connected: measures.connected };
+    const open = objective.dependedOn(train);
+    return {
+      gated: heldOpen(gradients, open),
+      connected: (kept) => measures.connected(objective.completed(train, joined(kept, open))),
     };
   }
 

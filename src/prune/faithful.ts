@@ -1,22 +1,30 @@
 /**
  * What a circuit must do to be real, as one task loss for the search: it does the task under every ablation and not only
  * its own, with its nodes' values from the full model, with random parts of the rest left on; its nodes carry what they carry
- * in the model; and the model fails without it. Each of these conditions is measured as a task loss, scaled so that it is met
- * at the target; a circuit's loss is that of the condition which it meets least.
+ * in the model; and the model fails without it, but not without as many other nodes. A circuit's loss is that of the
+ * condition (conditions.ts) which it meets least.
  */
 import type { PairBatch } from "../data/pairs.ts";
 import type { Model } from "../model/model.ts";
 import type { SiteSpec } from "../model/sites.ts";
-import { Rng } from "../util/rng.ts";
 import { AblatedTask } from "./ablated-task.ts";
 import { ABLATIONS, type Ablation, type AblationKind } from "./ablation.ts";
-import { type Evaluator, lossOfMargins, type RemovedEdges, type Score, supports } from "./evaluator.ts";
-import { nodeErrors } from "./fidelity.ts";
-import { fullValues } from "./full-values.ts";
-import { indices } from "./kept.ts";
+import {
+  ALLOWED,
+  Conditions,
+  hash,
+  INTERCHANGED,
+  NEEDED,
+  RANDOM,
+  RELAXED,
+  randomNodes,
+  spared,
+  UNEXPLAINED,
+} from "./conditions.ts";
+import type { Evaluator, Score } from "./evaluator.ts";
 import type { LossGradient, MaskGradient, ValuedGradient } from "./masked-model.ts";
+import { NodeCosts } from "./node-costs.ts";
 import { firstPairs } from "./pair-scores.ts";
-import { type Part, Pruned } from "./pruned.ts";
 
 export interface FaithfulOptions {
   /** Ablations besides the circuit's own. */
@@ -38,25 +46,17 @@ export function otherAblations(own: Ablation, measure: (kind: AblationKind) => A
   ];
 }
 
-/** Targets allowed under other ablations. */
-const ALLOWED = 2;
-/** Fractions of the ablated nodes that are left on. */
-const RELAXED = [0.5, 0.75, 0.9];
-/** Fractions of the kept nodes that take the full model's values. */
-const INTERCHANGED = [0.1, 0.5, 0.9];
-/** Share of chance, ln 2, that the model's loss without the circuit must reach: a little more than the check asks. */
-const NEEDED = 0.93;
+/** Nats that a node costs on which the model depends, all that random nodes may cost together: gates keep it open. */
+const DEPENDS = 0.01;
 /** Weight of a circuit that the model does not need at all, in targets, for gradients. */
 const SPARED = 4;
-/** Fraction of the nodes' variance that may be unexplained: a little less than the check allows. */
-const UNEXPLAINED = 0.18;
 /**
  * Weight of the unexplained variance in the gates' loss, since it falls more slowly than the others, and where the price of an
  * edge follows the condition that is met least, since small circuits come only so low.
  */
 const VALUES = { gradient: 4, price: 0.6 };
-/** Pairs of the conditions that compute most of the model, or what all of it carries. */
-const FEW_PAIRS = 32;
+/** Pairs on which nodes' costs are measured: most nodes matter on few of them. */
+const COST_PAIRS = 64;
 
 export class FaithfulTask implements MaskGradient {
   readonly nodes: number;
@@ -68,11 +68,8 @@ export class FaithfulTask implements MaskGradient {
   /** Others whose norms are free, for gradients. */
   private readonly smooth: readonly AblatedTask[];
   private readonly target: number;
-  /** Nodes that are left on if they are ablated, one byte each. */
-  private readonly relaxed: readonly Uint8Array[];
-  /** Nodes that take the full model's values if they are kept, one byte each. */
-  private readonly interchanged: readonly Uint8Array[];
   private readonly seed: number;
+  private readonly known = new WeakMap<PairBatch, NodeCosts>();
 
   constructor(model: Model, ablation: Ablation, { others, target, seed }: FaithfulOptions) {
     this.model = model;
@@ -84,14 +81,23 @@ export class FaithfulTask implements MaskGradient {
     this.nodes = this.own.nodes;
     this.specs = this.own.specs;
     this.seed = seed;
-    this.relaxed = RELAXED.map((fraction) => this.randomNodes("relaxed", fraction));
-    this.interchanged = [...INTERCHANGED, 1].map((fraction) => this.randomNodes("interchanged", fraction));
   }
 
-  /** Nodes drawn with a probability of `fraction`, one byte each; others for every `draw`. */
-  private randomNodes(purpose: string, fraction: number, draw = 0): Uint8Array {
-    const rng = Rng.of(this.seed, purpose, fraction, draw);
-    return Uint8Array.from({ length: this.nodes }, () => (rng.bool(fraction) ? 1 : 0));
+  /** What single nodes are worth to the full model on some of the pairs. */
+  private costs(batch: PairBatch): NodeCosts {
+    const costs = this.known.get(batch) ?? new NodeCosts(this.own.passes(firstPairs(batch, COST_PAIRS)), this.specs);
+    this.known.set(batch, costs);
+    return costs;
+  }
+
+  /** Nodes that the full model depends on, one byte each: a faithful circuit has most of them. */
+  dependedOn(batch: PairBatch): Uint8Array {
+    return this.costs(batch).above(DEPENDS);
+  }
+
+  /** Nodes, and as many of those that the full model depends on as its necessity takes. */
+  completed(batch: PairBatch, kept: Uint8Array): Uint8Array {
+    return this.costs(batch).completed(kept, RANDOM);
   }
 
   /** Mean of the conditions' losses, and what the model can spare of the circuit. */
@@ -101,7 +107,7 @@ export class FaithfulTask implements MaskGradient {
     // Of all nodes that could be drawn, others for every batch.
     const draw = hash(batch.tokens);
     const drawn = (purpose: string, fractions: readonly number[]): Uint8Array =>
-      this.randomNodes(purpose, fractions[draw % fractions.length]!, draw);
+      randomNodes(this.nodes, this.seed, purpose, fractions[draw % fractions.length]!, draw);
     const add = (of: ValuedGradient, allowed: number, passes?: (n: number) => boolean): void => {
       const factor = 1 / allowed / sufficient;
       sum.worst = Math.max(sum.worst, (of.loss - of.values) / allowed, (VALUES.price / VALUES.gradient) * of.values);
@@ -121,34 +127,24 @@ export class FaithfulTask implements MaskGradient {
       1,
       (n) => !on[n],
     );
-    const needed = NEEDED * Math.LN2;
     const without = this.own.gradient(
       batch,
       mask.map((m) => 1 - m),
     );
-    if (without.loss < needed) {
+    if (without.loss < NEEDED) {
       // The mask's opposite was given: its gradient has the opposite sign, and a loss is wanted high.
-      const weight = (SPARED * this.target) / needed;
-      sum.loss += weight * (needed - without.loss);
-      sum.worst = Math.max(sum.worst, this.spared(without.loss));
+      const weight = (SPARED * this.target) / NEEDED;
+      sum.loss += weight * (NEEDED - without.loss);
+      sum.worst = Math.max(sum.worst, spared(without.loss, this.target));
       for (let n = 0; n < this.nodes; n++) sum.gradient[n]! += weight * without.gradient[n]!;
     }
     return sum;
   }
 
   evaluator(batch: PairBatch): Evaluator {
-    const few = firstPairs(batch, FEW_PAIRS);
-    const [own, ...others] = [this.own, ...this.others].map((task) => task.evaluator(batch));
-    const passes = this.own.passes(few);
-    const conditions: Condition[] = [
-      (kept, removed) => own!.score(kept, removed),
-      ...others.map(
-        (other) => (kept: Uint8Array, removed?: RemovedEdges) => scaled(other.score(kept, removed), 1 / ALLOWED),
-      ),
-      ...this.fidelity(few),
-      (kept) => evenly(this.spared(passes.score(kept.map((k) => 1 - k)).loss), few.rows),
-      ...this.relaxed.map((on) => (kept: Uint8Array) => passes.score(kept.map((k, n) => (k || on[n] ? 1 : 0)))),
-    ];
+    const { model, ablation, own, others, target, seed } = this;
+    const costs = this.costs(batch);
+    const conditions = new Conditions({ model, ablation, own, others, costs, target, seed }).on(batch);
     return {
       score: (kept, removed) => {
         let worst: Score | undefined;
@@ -165,63 +161,4 @@ export class FaithfulTask implements MaskGradient {
       },
     };
   }
-
-  /** The circuit's nodes against the full model's: what they carry, and what the circuit does with the model's values. */
-  private fidelity(batch: PairBatch): Condition[] {
-    const stored = this.model.store();
-    if (!supports(stored.config)) return [];
-    const none = { kept: new Uint8Array(this.nodes), removed: new Set<number>(), scales: new Map<number, number>() };
-    const pruned = new Pruned(stored, none, this.ablation, batch);
-    const all = Array.from({ length: this.nodes }, (_, n) => n);
-    const full = new Map(pruned.parts.map((part) => [part, fullValues(this.model, part.batch, part.prefixes, all)]));
-    const takes = (chosen: Uint8Array, kept: Uint8Array) => (part: Part) => {
-      const values = full.get(part)!;
-      const nodes = indices(kept).filter((n) => chosen[n]);
-      return new Map(nodes.map((n) => [n, (_: number, prefix: number) => values.get(n)![prefix]!]));
-    };
-    return [
-      ...this.interchanged.map(
-        (chosen): Condition =>
-          (kept, removed = none.removed) =>
-            pruned.score({ kept, removed }, takes(chosen, kept)),
-      ),
-      (kept, removed = none.removed) => {
-        const traces = pruned.parts.map((part) => ({
-          own: pruned.values(part, { kept, removed }),
-          full: full.get(part)!,
-        }));
-        const errors = nodeErrors(traces);
-        const unexplained = errors.reduce((sum, e) => sum + e.unexplained, 0) / Math.max(1, errors.length);
-        return evenly((this.target * unexplained) / UNEXPLAINED, batch.rows);
-      },
-    ];
-  }
-
-  /** The target where the model's loss without the circuit is just what it must be, more where it is lower. */
-  private spared(loss: number): number {
-    return (this.target * NEEDED * Math.LN2) / Math.max(loss, 1e-6);
-  }
-}
-
-/** A number that differs between batches. */
-function hash(tokens: Int32Array): number {
-  return tokens.reduce((h, token) => (Math.imul(h, 31) + token) >>> 0, 0);
-}
-
-type Condition = (kept: Uint8Array, removed?: RemovedEdges) => Score;
-
-/** A score in which every prompt has the same loss. */
-function evenly(loss: number, rows: number): Score {
-  return { loss, margins: new Float64Array(rows).fill(marginOf(loss)) };
-}
-
-/** A score whose losses, prompt by prompt, are `factor` times as large. */
-function scaled({ margins, draws }: Score, factor: number): Score {
-  const of = margins.map((m) => marginOf(factor * lossOfMargins([m])));
-  return { loss: lossOfMargins(of), margins: of, draws };
-}
-
-/** The margin at which a prompt has a task loss. */
-function marginOf(loss: number): number {
-  return loss > 30 ? -loss : -Math.log(Math.expm1(Math.max(loss, 1e-12)));
 }

@@ -1,5 +1,5 @@
 /** How far nodes carry in a circuit what they carry in the model. */
-import type { NodeValues } from "./pruned.ts";
+import type { NodeValues, Part } from "./pruned.ts";
 
 /** What nodes carry in a circuit and in the full model on the same prompts, by flat index and prefix. */
 export interface Traced {
@@ -13,6 +13,8 @@ export interface NodeError {
   readonly unexplained: number;
   /** Variance in the model. */
   readonly variance: number;
+  /** Mean squared difference. */
+  readonly squared: number;
 }
 
 /** A node is no worse than this: the mean over nodes would else be that of one whose variance is tiny. */
@@ -41,6 +43,34 @@ export function nodeErrors(traces: readonly Traced[]): NodeError[] {
     const rounding = ROUNDING * (1 + squares / count);
     // A node that never varies in the model, but does or is another in the circuit, is wholly unexplained.
     const unexplained = variance > rounding ? mse / variance : mse > rounding ? CAP : 0;
-    return { node, unexplained: Math.min(unexplained, CAP), variance };
+    return { node, unexplained: Math.min(unexplained, CAP), variance, squared: mse };
   });
+}
+
+/** What each prompt of a trace adds to the mean over nodes of what is unexplained: as far as it differs between prompts. */
+export function promptErrors(
+  errors: readonly NodeError[],
+  { own, full }: Traced,
+  { batch, prefixes }: Part,
+): Float64Array {
+  const out = new Float64Array(batch.rows);
+  const difference = new Float64Array(prefixes.size);
+  for (const { node, unexplained, squared } of errors) {
+    const seen = own.get(node);
+    if (!seen || squared === 0) continue;
+    difference.fill(Number.NaN);
+    for (const n of seen.rows) difference[n] = (seen.values[n]! - full.get(node)![n]!) ** 2;
+    for (let row = 0; row < batch.rows; row++) {
+      let sum = 0;
+      let count = 0;
+      for (let t = 0; t <= batch.last[row]!; t++) {
+        const of = difference[prefixes.path[row * batch.length + t]!]!;
+        if (Number.isNaN(of)) continue;
+        sum += of;
+        count++;
+      }
+      if (count > 0) out[row]! += (unexplained * sum) / count / squared / errors.length;
+    }
+  }
+  return out;
 }

@@ -92,13 +92,15 @@ export class Search {
     let best: Candidate | undefined;
     let before = this.level;
     for (let round = 0; round < ROUNDS && !this.stopped; round++) {
-      await this.eliminateAll(await this.starts());
-      if (!this.smallest()) {
-        // As strict as what is known can be, if that is any stricter than the last round.
-        if (round === 0) break;
+      let starts = await this.starts();
+      if (round > 0 && starts.length === 0 && !this.smallest()) {
+        // Nothing is that strict: as strict as what is known, if that is any stricter than the last round.
         this.level = Math.min(...[...this.found.values(), ...this.given()].map(({ loss }) => loss));
-        if (this.level >= before || !this.smallest()) break;
+        if (this.level >= before) break;
+        starts = await this.starts();
       }
+      await this.eliminateAll(starts);
+      if (!this.smallest()) break;
       before = this.level;
       if (round === 0) this.note("elimination", this.smallest());
       await this.localSearch(rng);

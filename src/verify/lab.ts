@@ -27,6 +27,10 @@ const onPairs = ({ short, thorough }: typeof PAIRS): string =>
 export const ON_FEW_PAIRS = onPairs(FEW_PAIRS);
 export const ON_PLACES = onPairs(PLACE_PAIRS);
 
+/** Draws of random nodes that are left on or patched: they differ far more than pairs do. */
+const NODE_DRAWS = { short: 24, thorough: 48 };
+export const ON_NODE_DRAWS = `${NODE_DRAWS.short} draws, or ${NODE_DRAWS.thorough} in the thorough form`;
+
 export interface LabOptions {
   readonly form: "short" | "thorough";
   readonly seed: number;
@@ -76,6 +80,10 @@ export class Lab {
   /** How often something random is drawn. */
   draws(short: number, thorough: number): number {
     return this.options.form === "short" ? short : thorough;
+  }
+
+  get nodeDraws(): number {
+    return NODE_DRAWS[this.options.form];
   }
 
   rng(...names: readonly (string | number)[]): Rng {
@@ -141,7 +149,9 @@ export class Lab {
     if (!faithful) return (changed) => this.pruned().score(changed);
     const { kept, removed } = this.subject.circuit;
     const evaluator = this.once("objective", () =>
-      new FaithfulTask(this.subject.model, this.subject.ablation, faithful).evaluator(this.few),
+      new FaithfulTask(this.subject.model, this.subject.ablation, faithful).evaluator(
+        firstPairs(this.pairs, PAIRS.short),
+      ),
     );
     return (changed) => evaluator.score(changed.kept ?? kept, changed.removed ?? removed);
   }

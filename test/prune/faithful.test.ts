@@ -6,6 +6,7 @@ import { SITES } from "../../src/model/sites.ts";
 import { AblatedTask } from "../../src/prune/ablated-task.ts";
 import type { Ablation } from "../../src/prune/ablation.ts";
 import { FaithfulTask, otherAblations } from "../../src/prune/faithful.ts";
+import { countKept, indices } from "../../src/prune/kept.ts";
 import { measureAblation } from "../../src/prune/means.ts";
 import { rowsOf } from "../../src/prune/pair-scores.ts";
 import { Rng } from "../../src/util/rng.ts";
@@ -52,6 +53,23 @@ describe("conditions", () => {
     const rng = Rng.of("spared");
     const kept = planted.map((p) => (p ? 0 : rng.bool() ? 1 : 0));
     expect(evaluator.score(kept).loss).toBeGreaterThan(TARGET);
+  });
+});
+
+describe("nodes that the model depends on", () => {
+  const depended = faithful.dependedOn(batch);
+
+  it("are in the circuit", () => {
+    expect(countKept(depended)).toBeGreaterThan(3);
+    for (const n of indices(depended)) expect(planted[n], `node ${n}`).toBe(1);
+  });
+
+  it("complete a circuit that lacks them, and no other", () => {
+    const others = planted.map((p) => 1 - p);
+    const completed = faithful.completed(batch, others);
+    expect(indices(completed).filter((n) => !others[n]).length).toBeGreaterThan(0);
+    expect(faithful.completed(batch, completed)).toEqual(completed);
+    expect(faithful.completed(batch, planted)).toEqual(planted);
   });
 });
 

@@ -5,7 +5,7 @@ import type { Intervene } from "../../prune/pruned.ts";
 import { mean } from "../../util/statistics.ts";
 import { below, type Check, nats, share } from "../check.ts";
 import type { Lab } from "../lab.ts";
-import { ON_FEW_PAIRS } from "../lab.ts";
+import { ON_FEW_PAIRS, ON_NODE_DRAWS } from "../lab.ts";
 
 const FRACTIONS = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 
@@ -14,7 +14,7 @@ export const interchange: Check = {
   question: "Can the circuit's nodes take the values that they have in the full model?",
   definition:
     "In the pruned run a random fraction p of the circuit's nodes takes the values of the full model's run on the same prompts, " +
-    "for p from 0 to 1: the mean task loss over draws at each p." +
+    `for p from 0 to 1: the mean task loss at each p over ${ON_NODE_DRAWS}.` +
     ` On ${ON_FEW_PAIRS}.`,
   threshold:
     "Passes when the mean loss is never above the target; weak up to twice the target. Nodes that carry something else in the model " +
@@ -24,7 +24,7 @@ export const interchange: Check = {
   searches: false,
   async run(lab) {
     const { target } = lab.subject;
-    const draws = lab.draws(8, 20);
+    const draws = lab.nodeDraws;
     const pruned = lab.pruned(lab.few);
     const patched = patchedFrom(lab);
     const points: { x: number; y: number; low: number; high: number; scores: readonly Score[] }[] = [];

@@ -3,7 +3,7 @@ import type { Score } from "../../prune/evaluator.ts";
 import { mean } from "../../util/statistics.ts";
 import { type Check, nats } from "../check.ts";
 import type { Lab } from "../lab.ts";
-import { ON_FEW_PAIRS } from "../lab.ts";
+import { ON_FEW_PAIRS, ON_NODE_DRAWS } from "../lab.ts";
 
 const FRACTIONS = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95];
 /** Of the nodes outside, those that the worst case may bring back. */
@@ -15,7 +15,7 @@ export const relaxation: Check = {
   name: "relaxation",
   question: "Does the circuit depend on everything else being off?",
   definition:
-    "Random fractions of the ablated nodes are left as they are: the mean task loss over draws at each fraction. And the worst case: " +
+    `Random fractions of the ablated nodes are left as they are: the mean task loss at each fraction over ${ON_NODE_DRAWS}. And the worst case: ` +
     "for these pairs together, the fraction of the ablated nodes whose return raises the loss most by its gradient, chosen again " +
     `${ROUNDS} times from where the last choice led.` +
     ` On ${ON_FEW_PAIRS}.`,
@@ -28,7 +28,7 @@ export const relaxation: Check = {
   async run(lab) {
     const { target } = lab.subject;
     const { outside } = lab;
-    const draws = lab.draws(8, 20);
+    const draws = lab.nodeDraws;
     const random = [pointOf(0, [lab.score(lab.subject.circuit.kept, lab.few)])];
     for (const [i, fraction] of FRACTIONS.entries()) {
       const scores: Score[] = [];
