@@ -43,9 +43,14 @@ export function compareSize(a: Size & { readonly loss: number }, b: Size & { rea
 /** Standard errors by which a circuit must stay below its target on pairs that it was not fitted to. */
 export const SAFETY = 2;
 
+/** What a circuit's loss on all pairs is surely within, from its score on some that it was not fitted to. */
+export function upperLoss(score: Score): number {
+  return score.loss + SAFETY * pairStandardError(score);
+}
+
 /** Whether a circuit's score on pairs that it was not fitted to is surely within a target. */
 export function holdsWithin(score: Score, target: number): boolean {
-  return score.loss + SAFETY * pairStandardError(score) <= target;
+  return upperLoss(score) <= target;
 }
 
 /** Task loss of each pair: the mean of its two prompts. */

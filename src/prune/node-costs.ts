@@ -12,8 +12,8 @@ const MOST = 50;
 export class NodeCosts {
   private readonly specs: readonly SiteSpec[];
   private readonly costs: Float64Array;
-  /** Nodes that were measured alone. */
-  private readonly single: readonly number[];
+  /** Nodes that were measured alone, the dearest first, and what they cost. */
+  readonly dearest: readonly (readonly [node: number, nats: number])[];
 
   /** Left out are the nodes of a group, then those of its halves, and so on where it costs something. */
   constructor(model: Evaluator, specs: readonly SiteSpec[]) {
@@ -23,7 +23,6 @@ export class NodeCosts {
     const all = new Uint8Array(nodes).fill(1);
     const full = model.score(all).loss;
     const single: number[] = [];
-    this.single = single;
     const measure = (from: number, to: number): void => {
       const cost = Math.max(0, model.score(all.slice().fill(0, from, to)).loss - full);
       if (cost >= LEAST && to - from > 1) {
@@ -38,6 +37,7 @@ export class NodeCosts {
     for (const { offset, width } of specs) {
       for (let at = offset; at < offset + width; at += GROUP) measure(at, Math.min(at + GROUP, offset + width));
     }
+    this.dearest = single.map((n) => [n, this.costs[n]!] as const).sort((a, b) => b[1] - a[1] || a[0] - b[0]);
   }
 
   /** Nodes that cost at least so many nats alone, one byte each. */
@@ -63,7 +63,7 @@ export class NodeCosts {
   /** A circuit with those of the others that are worth most to it, as many as it takes for the rest to cost no more than so much. */
   completed(kept: Uint8Array, most: number): Uint8Array {
     const out = kept.slice();
-    const rest = new Set(this.single.filter((n) => !kept[n]));
+    const rest = new Set(this.dearest.map(([n]) => n).filter((n) => !kept[n]));
     while (rest.size > 0 && this.outside(out) > most) {
       const worth = new Map(
         this.specs.flatMap(({ offset, width }) => {

@@ -7,8 +7,9 @@
  *   3. Local search: to a good circuit are added a larger one, nodes from the tops of the orders or those of another good
  *      one, some of its own are dropped, and elimination runs again in a slightly different order.
  *   4. Verification: every circuit that was met, smallest first, is scored on pairs that the search never saw; the
- *      smallest that holds there is the result. If none does, 1 to 3 run again with a stricter target for the search
- *      pairs, and what holds in the end loses the nodes that neither set of pairs needs.
+ *      smallest that holds there is the result. If none does, nodes of a larger one that does are added to the smallest until
+ *      they hold. If there is none, or a smaller one failed, 1 to 3 run again with a stricter target for the search pairs.
+ *      What holds in the end loses the nodes that neither set of pairs needs.
  *
  * Deterministic for a seed. The caller supplies how circuits are scored and measured.
  */
@@ -21,6 +22,7 @@ import {
   type Size,
   type Stage,
   type StageSize,
+  upperLoss,
 } from "./candidate.ts";
 import { eliminate, LARGE, removals } from "./eliminate.ts";
 import { countKept, indices, keyOf, maskOf, without } from "./kept.ts";
@@ -52,6 +54,8 @@ const ELITE = 12;
 const PATIENCE = 1 / 3;
 /** Circuits that hold from which nodes are taken that the target itself does not need. */
 const TRIMMED = 4;
+/** Circuits that fail on the verification pairs to which nodes are added. */
+const REPAIRED = 3;
 /** How much stricter each round is for the search pairs, at least and at most, and how many rounds there may be. */
 const STRICTER = [0.98, 0.85] as const;
 const ROUNDS = 8;
@@ -106,8 +110,10 @@ export class Search {
       await this.localSearch(rng);
       if (round === 0) this.note("local search", this.smallest());
       const held = await this.verified();
-      if (held && (!best || compareMinimal(held, best) < 0)) best = held;
-      const settled = best !== undefined && best.edges <= this.smallest()!.edges;
+      const repaired = (held ?? best) ? undefined : await this.repaired();
+      const better = held ?? repaired;
+      if (better && (!best || compareMinimal(better, best) < 0)) best = better;
+      const settled = best !== undefined && (best === repaired || best.edges <= this.smallest()!.edges);
       if (this.options.deadline === undefined) {
         // Smaller circuits that failed on other pairs are worth one round more.
         if (best && (round > 0 || settled)) break;
@@ -249,20 +255,23 @@ export class Search {
   }
 
   private keep(kept: Uint8Array, stage: Stage, minimal: boolean): Candidate {
-    const loss = this.loss(kept);
     const key = keyOf(kept);
     const known = this.found.get(key);
     if (known && (known.minimal || !minimal)) return known;
-    const candidate: Candidate = {
+    const candidate = this.candidate(kept, stage, minimal);
+    this.found.set(key, candidate);
+    return candidate;
+  }
+
+  private candidate(kept: Uint8Array, stage: Stage, minimal: boolean): Candidate {
+    return {
       kept: indices(kept),
       stage,
-      loss,
+      loss: this.loss(kept),
       level: this.level,
       minimal,
       ...this.problem.size(kept),
     };
-    this.found.set(key, candidate);
-    return candidate;
   }
 
   /** Disturbs good circuits and eliminates again, until no smaller one has come up for a while. */
@@ -335,6 +344,50 @@ export class Search {
     const { target, verify } = this.problem;
     if (loss > target) return false;
     return !verify || (verified !== undefined && verified.loss + SAFETY * verified.standardError <= target);
+  }
+
+  /**
+   * The smallest of what the smallest circuits become when nodes of a larger one that holds on the verification pairs are added
+   * until they hold there too, and those that neither set of pairs needs are removed again.
+   */
+  private async repaired(): Promise<Candidate | undefined> {
+    const { orders, estimate, target, verify, connected, partner, stays } = this.problem;
+    if (!verify) return undefined;
+    const nodes = orders[0]!.length;
+    const known = new Map<string, number>();
+    const asBoth = (kept: Uint8Array): number => {
+      const loss = this.loss(kept);
+      if (loss > target) return loss;
+      const key = keyOf(kept);
+      const other = known.get(key) ?? upperLoss(verify.score(kept));
+      known.set(key, other);
+      return Math.max(loss, other);
+    };
+    const larger = this.given()
+      .sort(compareSize)
+      .find(({ kept }) => asBoth(kept) <= target);
+    if (!larger) return undefined;
+    const failed = [...this.found.values()].filter((candidate) => candidate.loss <= target).sort(compareSize);
+    const repaired: Candidate[] = [];
+    for (const { kept } of failed.slice(0, REPAIRED)) {
+      if (await this.halted()) break;
+      const circuit = maskOf(kept, nodes);
+      const change = estimate?.(circuit);
+      const others = indices(larger.kept).filter((n) => !circuit[n]);
+      // What lowers the loss most when it is added first.
+      if (change) others.sort((a, b) => change[b]! - change[a]! || a - b);
+      let start = circuit;
+      for (let count = 1; asBoth(start) > target && count < 2 * others.length; count *= 2) {
+        start = connected(maskOf([...kept, ...others.slice(0, count)], nodes));
+      }
+      const halted = (): Promise<boolean> => this.halted();
+      const options = { loss: asBoth, level: target, connected, partner, stays, estimate, halted };
+      const eliminated = await eliminate(start, options);
+      if (!eliminated) continue;
+      const candidate = this.candidate(eliminated.kept, "verification", eliminated.minimal);
+      repaired.push(this.verify({ ...candidate, level: target }));
+    }
+    return repaired.sort(compareMinimal)[0];
   }
 
   /** What was found within a stricter level may have nodes that the target itself does not need. */

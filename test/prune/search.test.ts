@@ -136,25 +136,46 @@ describe("on made-up tasks", () => {
   it("asks no more of the search pairs than something that is known can meet", async () => {
     // Four nodes do the task; two of eight others lower the loss to 0.9 of the target and no further, and the other pairs need both.
     let largest = 0;
+    // Where the search begins does not do for the other pairs.
     const evaluator = (missed: number): Evaluator => ({
       score(kept) {
         largest = Math.max(largest, countKept(kept));
         const required = kept.subarray(0, 4).every((m) => m === 1);
         const helpers = Math.min(2, countKept(kept.subarray(4, 12)));
-        const loss = required ? (helpers === 2 ? 0.9 : missed) * spec.target : 1;
+        const fails = !required || (missed > 1 && kept[12]);
+        const loss = fails ? 1 : (helpers === 2 ? 0.9 : missed) * spec.target;
         const margins = new Float64Array(8).fill(-Math.log(Math.expm1(loss)));
         return { loss: lossOfMargins(margins), margins };
       },
     });
     const order = Int32Array.from({ length: 500 }, (_, n) => 499 - n);
     const size = (kept: Uint8Array) => ({ nodes: countKept(kept), edges: countKept(kept) });
-    const starts = [maskOf([0, 1, 2, 3, 4, 5, 6, 7], 500)];
+    const starts = [maskOf([0, 1, 2, 3, 4, 5, 6, 7, 12], 500)];
     const problem = { ...synthetic(spec), orders: [order], size, starts, search: evaluator(1), verify: evaluator(3) };
     const { best } = await search(problem);
     expect(best).toMatchObject({ nodes: 6, minimal: true });
     expect(best!.level).toBeCloseTo(0.9 * spec.target, 12);
     // Nor does it look for it among the tops of the rankings that are many times as large.
     expect(largest).toBeLessThan(100);
+  });
+
+  it("adds what the other pairs need to what fails there", async () => {
+    // Nodes 0 to 3 do the task; the other pairs need node 9 too, which is worth nothing on the search pairs.
+    const evaluator = (needed: number): Evaluator => ({
+      score(kept) {
+        const all = kept.subarray(0, 4).every((m) => m === 1) && countKept(kept.subarray(9, 10)) >= needed;
+        const margins = new Float64Array(8).fill(all ? 5 : 0);
+        return { loss: lossOfMargins(margins), margins };
+      },
+    });
+    const order = Int32Array.from({ length: 60 }, (_, n) => n);
+    const size = (kept: Uint8Array) => ({ nodes: countKept(kept), edges: countKept(kept) });
+    const starts = [maskOf([...Array(20).keys()], 60)];
+    const problem = { ...synthetic(spec), orders: [order], size, starts, search: evaluator(0), verify: evaluator(1) };
+    for (const seed of [0, 1, 2]) {
+      const { best } = await search(problem, seed);
+      expect(best).toMatchObject({ kept: [0, 1, 2, 3, 9], minimal: true, stage: "verification" });
+    }
   });
 
   it("asks more of the search pairs when nothing holds on the others", async () => {

@@ -1,10 +1,15 @@
 /** Does the model fail at the task without the circuit? */
+
+import { indices } from "../../prune/kept.ts";
+import { NodeCosts } from "../../prune/node-costs.ts";
 import { mean } from "../../util/statistics.ts";
 import { type Check, nats } from "../check.ts";
 import { ON_FEW_PAIRS } from "../lab.ts";
 import { CHANCE, needed, RISE } from "../needed.ts";
 
 const RANDOM = 20;
+/** Nodes outside that the table has at most. */
+const LISTED = 20;
 
 export const necessity: Check = {
   name: "necessity",
@@ -12,7 +17,7 @@ export const necessity: Check = {
   definition:
     `Task loss of the full model with the circuit's nodes ablated and all others left, and with as many random nodes of ` +
     `the same sites outside the circuit ablated (mean of ${RANDOM} draws).` +
-    ` Random nodes on ${ON_FEW_PAIRS}.`,
+    ` Random nodes on ${ON_FEW_PAIRS}. Where these cost the model too much, the nodes outside are listed that cost it most alone.`,
   threshold:
     `Passes when the loss without the circuit is at least ${CHANCE.pass} ln 2 (nearly chance) while without random nodes it rises by less ` +
     `than ${RISE.pass}; weak from ${CHANCE.weak} ln 2, or when random nodes cost up to ${RISE.weak}. A model that still does the ` +
@@ -30,18 +35,36 @@ export const necessity: Check = {
     const base = lab.without([], lab.few).loss;
     const rise = mean(losses) - base;
     const { verdict, brief } = needed({ full: lab.full.loss, without: without.loss, rise }, "it", "random nodes");
+    const costs =
+      rise < RISE.pass ? undefined : new NodeCosts({ score: (kept) => lab.without(absent(kept), lab.few) }, lab.specs);
+    const dearest = (costs?.dearest ?? []).filter(([node]) => !lab.subject.circuit.kept[node]).slice(0, LISTED);
     return {
       verdict,
       brief,
       reason:
         `without it task loss ${nats(without.loss)} (chance ${nats(Math.LN2)}, with it ${nats(lab.full.loss)}); ` +
-        `without as many random nodes ${nats(base + rise)}`,
+        `without as many random nodes ${nats(base + rise)}` +
+        (dearest[0] ? `; without ${lab.nameOf(dearest[0][0])} alone ${nats(base + dearest[0][1])}` : ""),
       figures: [
         lab.loss("task loss without the circuit", without),
         { name: "the same, as a share of ln 2", value: without.loss / Math.LN2 },
         { name: "rise of the loss without random nodes, mean", value: rise, unit: "nats" },
         { name: "rise of the loss without random nodes, worst", value: Math.max(...losses) - base, unit: "nats" },
       ],
+      ...(dearest.length > 0 && {
+        tables: [
+          {
+            title: "Nodes outside without which the full model does worse, each alone",
+            columns: ["node", "rise, nats"],
+            rows: dearest.map(([node, rise]) => [lab.nameOf(node), rise]),
+          },
+        ],
+      }),
     };
   },
 };
+
+/** Nodes that are not kept. */
+function absent(kept: Uint8Array): number[] {
+  return indices(kept.map((k) => 1 - k));
+}
