@@ -40,6 +40,15 @@ export function compareSize(a: Size & { readonly loss: number }, b: Size & { rea
   return a.edges - b.edges || a.nodes - b.nodes || a.loss - b.loss;
 }
 
+/** How many times as many edges a circuit that is not 1-minimal counts as when it is compared with one that is. */
+const NOT_MINIMAL = 1.25;
+
+/** The smaller first; what is not 1-minimal as if it had more edges. */
+export function compareMinimal(a: Candidate, b: Candidate): number {
+  const edges = ({ edges, minimal }: Candidate): number => (minimal ? edges : NOT_MINIMAL * edges);
+  return edges(a) - edges(b) || Number(b.minimal) - Number(a.minimal) || compareSize(a, b);
+}
+
 /** Standard errors by which a circuit must stay below its target on pairs that it was not fitted to. */
 export const SAFETY = 2;
 

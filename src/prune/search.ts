@@ -16,18 +16,19 @@
 import { Rng } from "../util/rng.ts";
 import {
   type Candidate,
+  compareMinimal,
   compareSize,
-  pairStandardError,
   SAFETY,
   type Size,
   type Stage,
   type StageSize,
-  upperLoss,
 } from "./candidate.ts";
-import { eliminate, LARGE, removals } from "./eliminate.ts";
-import { countKept, indices, keyOf, maskOf, without } from "./kept.ts";
+import { eliminate, LARGE } from "./eliminate.ts";
+import { type HeldOutOptions, smallestHeld, smallestRepaired } from "./held-out.ts";
+import { countKept } from "./kept.ts";
 import { kicked } from "./kicks.ts";
 import { topNodes } from "./learned-masks.ts";
+import { type Measured, Met } from "./met.ts";
 import type { SearchOptions, SearchProblem, SearchResult } from "./search-problem.ts";
 
 /** Growth of k on the grid. */
@@ -42,8 +43,6 @@ const WORSE_START = 3;
  * first and makes room for the rest. By its size: what seems to do harm may be what the rest is balanced with.
  */
 const ESTIMATES = [Math.abs, (change: number): number => change];
-/** How many times as many edges a circuit that is not 1-minimal counts as when it is compared with one that is. */
-const NOT_MINIMAL = 1.25;
 /** Starts that are taken of those given. */
 const GIVEN = 3;
 /** Starts of up to this many times the nodes of a circuit are joined to it. */
@@ -52,10 +51,6 @@ const LARGER = 5;
 const ELITE = 12;
 /** Share of the rounds of local search after which it ends if no smaller circuit has come up. */
 const PATIENCE = 1 / 3;
-/** Circuits that hold from which nodes are taken that the target itself does not need. */
-const TRIMMED = 4;
-/** Circuits that fail on the verification pairs to which nodes are added. */
-const REPAIRED = 3;
 /** How much stricter each round is for the search pairs, at least and at most, and how many rounds there may be. */
 const STRICTER = [0.98, 0.85] as const;
 const ROUNDS = 8;
@@ -64,29 +59,23 @@ const MISSED = 1.25;
 /** Longest time without letting the event loop run. */
 const BREATHE_MS = 50;
 
-interface Start extends Size {
-  readonly kept: Uint8Array;
-  readonly loss: number;
-}
-
 export class Search {
   private readonly problem: SearchProblem;
   private readonly options: SearchOptions;
-  private readonly found = new Map<string, Candidate>();
-  private readonly known = new Map<string, number>();
+  private readonly met: Met;
   private readonly stages: StageSize[] = [];
   /** Search loss that elimination stays within. */
   private level: number;
   /** Nodes of the smallest start. */
   private startNodes = 0;
   private lowest: StageSize | undefined;
-  private evaluations = 0;
   private stopped = false;
   private reachedLocalSearch = false;
   private breathed = 0;
 
   constructor(problem: SearchProblem, options: SearchOptions) {
     this.problem = problem;
+    this.met = new Met(problem);
     this.options = options;
     this.level = problem.target;
   }
@@ -99,7 +88,7 @@ export class Search {
       let starts = await this.starts();
       if (round > 0 && starts.length === 0 && !this.smallest()) {
         // Nothing is that strict: as strict as what is known, if that is any stricter than the last round.
-        this.level = Math.min(...[...this.found.values(), ...this.given()].map(({ loss }) => loss));
+        this.level = Math.min(...[...this.met.within(before), ...this.given()].map(({ loss }) => loss));
         if (this.level >= before) break;
         starts = await this.starts();
       }
@@ -109,8 +98,8 @@ export class Search {
       if (round === 0) this.note("elimination", this.smallest());
       await this.localSearch(rng);
       if (round === 0) this.note("local search", this.smallest());
-      const held = await this.verified();
-      const repaired = (held ?? best) ? undefined : await this.repaired();
+      const held = await smallestHeld(this.heldOut());
+      const repaired = (held ?? best) ? undefined : await smallestRepaired(this.heldOut(), this.given());
       const better = held ?? repaired;
       if (better && (!best || compareMinimal(better, best) < 0)) best = better;
       const settled = best !== undefined && (best === repaired || best.edges <= this.smallest()!.edges);
@@ -123,22 +112,12 @@ export class Search {
     this.note("verification", best);
     return {
       best,
-      candidates: [...this.found.values()].sort(compareSize),
+      candidates: this.met.within(Number.POSITIVE_INFINITY),
       stages: this.stages,
       lowest: this.lowest,
-      evaluations: this.evaluations,
+      evaluations: this.met.evaluations,
       stopped: this.stopped,
     };
-  }
-
-  private loss(kept: Uint8Array): number {
-    const key = keyOf(kept);
-    const known = this.known.get(key);
-    if (known !== undefined) return known;
-    const { loss } = this.problem.search.score(kept);
-    this.evaluations++;
-    this.known.set(key, loss);
-    return loss;
   }
 
   /** Lets signals and output through now and then; says whether the search should end. */
@@ -162,17 +141,19 @@ export class Search {
     return Math.max(most * this.level, Math.min(least * this.level, this.level - MISSED * missed));
   }
 
+  private heldOut(): HeldOutOptions {
+    const { problem, met } = this;
+    const progress = (done: number, of: number): void => this.progress("verification", done, of);
+    return { problem, met, halted: () => this.halted(), progress };
+  }
+
   private progress(stage: Stage, done: number, of: number): void {
     this.options.progress?.(stage, done, of, this.smallest());
   }
 
   /** The smallest circuit found at the present level. */
   private smallest(): Candidate | undefined {
-    let best: Candidate | undefined;
-    for (const candidate of this.found.values()) {
-      if (candidate.loss <= this.level && (!best || compareMinimal(candidate, best) < 0)) best = candidate;
-    }
-    return best;
+    return this.met.smallest(this.level);
   }
 
   private note(stage: Stage, size: (Size & { readonly loss: number }) | undefined): void {
@@ -193,18 +174,17 @@ export class Search {
    */
   private async starts(): Promise<Uint8Array[]> {
     const { orders, connected } = this.problem;
-    const measured = (kept: Uint8Array): Start => this.measured(kept);
     const met = this.given().filter(({ loss }) => loss <= this.level);
     const starts = met.sort(compareSize).slice(0, GIVEN);
     // To score circuits larger than a large one takes longer than they are worth.
     const most = ({ nodes }: Size): number => (nodes > LARGE ? nodes : WORSE_START * nodes);
     const open = new Set(orders);
-    const known = Math.min(...[...this.found.values()].map(({ nodes }) => nodes));
+    const known = Math.min(...this.met.within(Number.POSITIVE_INFINITY).map(({ nodes }) => nodes));
     for (const k of grid(orders[0]!.length)) {
       if (open.size === 0 || (starts[0] && k > most(starts[0])) || k > LARGER * Math.max(known, LARGER)) break;
       for (const order of open) {
         if (await this.halted()) break;
-        const start = measured(connected(topNodes(order, k)));
+        const start = this.met.measured(connected(topNodes(order, k)));
         if (!this.lowest || start.loss < this.lowest.loss) this.lowest = { ...start, stage: "orders" };
         if (start.loss > this.level) continue;
         starts.push(start);
@@ -214,7 +194,7 @@ export class Search {
     }
     // When the time is up before anything smaller was met, the whole model is the best so far.
     if (!starts[0] && performance.now() > (this.options.deadline ?? Number.POSITIVE_INFINITY)) {
-      starts.push(measured(connected(topNodes(orders[0]!, orders[0]!.length))));
+      starts.push(this.met.measured(connected(topNodes(orders[0]!, orders[0]!.length))));
     }
     const [first] = starts.toSorted(compareSize);
     this.startNodes = first?.nodes ?? 0;
@@ -225,12 +205,8 @@ export class Search {
   }
 
   /** The starts that the caller gave. */
-  private given(): Start[] {
-    return (this.problem.starts ?? []).map((kept) => this.measured(kept));
-  }
-
-  private measured(kept: Uint8Array): Start {
-    return { kept, loss: this.loss(kept), ...this.problem.size(kept) };
+  private given(): Measured[] {
+    return (this.problem.starts ?? []).map((kept) => this.met.measured(kept));
   }
 
   /** Eliminates from a circuit and keeps what is left as a candidate; undefined when there is none. */
@@ -242,7 +218,7 @@ export class Search {
     const { connected, partner, stays } = this.problem;
     const estimate = (kept: Uint8Array): ArrayLike<number> => this.problem.estimate!(kept).map(by);
     const eliminated = await eliminate(start, {
-      loss: (kept) => this.loss(kept),
+      loss: (kept) => this.met.loss(kept),
       level: this.level,
       connected,
       partner,
@@ -251,27 +227,7 @@ export class Search {
       halted: () => this.halted(),
       rng,
     });
-    return eliminated && this.keep(eliminated.kept, stage, eliminated.minimal);
-  }
-
-  private keep(kept: Uint8Array, stage: Stage, minimal: boolean): Candidate {
-    const key = keyOf(kept);
-    const known = this.found.get(key);
-    if (known && (known.minimal || !minimal)) return known;
-    const candidate = this.candidate(kept, stage, minimal);
-    this.found.set(key, candidate);
-    return candidate;
-  }
-
-  private candidate(kept: Uint8Array, stage: Stage, minimal: boolean): Candidate {
-    return {
-      kept: indices(kept),
-      stage,
-      loss: this.loss(kept),
-      level: this.level,
-      minimal,
-      ...this.problem.size(kept),
-    };
+    return eliminated && this.met.keep(eliminated.kept, { stage, level: this.level, minimal: eliminated.minimal });
   }
 
   /** Disturbs good circuits and eliminates again, until no smaller one has come up for a while. */
@@ -282,14 +238,20 @@ export class Search {
     const { deadline } = this.options;
     const kicks = deadline === undefined ? this.options.kicks : Number.MAX_SAFE_INTEGER;
     const patience = deadline === undefined ? Math.ceil(PATIENCE * kicks) : kicks;
-    const most = deadline === undefined ? this.evaluations + this.options.evaluations : kicks;
+    const most = deadline === undefined ? this.met.evaluations + this.options.evaluations : kicks;
     // Half of the time that is left, so that there is some for a round with a stricter target.
     const until = deadline === undefined ? Number.POSITIVE_INFINITY : (performance.now() + deadline) / 2;
     this.reachedLocalSearch = true;
     for (let kick = 0, idle = 0; kick < kicks && idle < patience && !(await this.halted()); kick++, idle++) {
-      if (this.evaluations > most || performance.now() > until) break;
+      if (this.met.evaluations > most || performance.now() > until) break;
       const { startNodes } = this;
-      const kept = kicked(rng, { current, elite: this.elite(), larger: this.larger(current), orders, startNodes });
+      const kept = kicked(rng, {
+        current,
+        elite: this.met.within(this.level).slice(0, ELITE),
+        larger: this.larger(current),
+        orders,
+        startNodes,
+      });
       const result = await this.eliminate(kept, "local search", {
         by: large(kept) ? rng.pick(ESTIMATES) : Math.abs,
         rng,
@@ -307,130 +269,6 @@ export class Search {
     const most = LARGER * Math.max(nodes, LARGER);
     return (this.problem.starts ?? []).filter((kept) => countKept(kept) > nodes && countKept(kept) <= most);
   }
-
-  /** The smallest circuits at the present level. */
-  private elite(): Candidate[] {
-    const good = [...this.found.values()].filter(({ loss }) => loss <= this.level);
-    return good.sort(compareSize).slice(0, ELITE);
-  }
-
-  /** The smallest of the candidates that hold on the verification pairs, without what they do not need there. */
-  private async verified(): Promise<Candidate | undefined> {
-    const ordered = [...this.found.values()].sort(compareSize);
-    const held: Candidate[] = [];
-    for (const [i, candidate] of ordered.entries()) {
-      this.progress("verification", i, ordered.length);
-      if ((await this.halted()) && held.length > 0) break;
-      const checked = this.verify(candidate);
-      if (this.holds(checked)) held.push(await this.trimmed(checked));
-      if (held.filter(({ minimal }) => minimal).length === TRIMMED) break;
-    }
-    return held.sort(compareMinimal)[0];
-  }
-
-  /** Scores a candidate on the verification pairs. */
-  private verify(candidate: Candidate): Candidate {
-    const { verify, orders } = this.problem;
-    if (!verify || candidate.verified) return candidate;
-    const kept = maskOf(candidate.kept, orders[0]!.length);
-    const score = verify.score(kept);
-    const verified = { loss: score.loss, standardError: pairStandardError(score) };
-    const checked: Candidate = { ...candidate, verified };
-    this.found.set(keyOf(kept), checked);
-    return checked;
-  }
-
-  private holds({ loss, verified }: Candidate): boolean {
-    const { target, verify } = this.problem;
-    if (loss > target) return false;
-    return !verify || (verified !== undefined && verified.loss + SAFETY * verified.standardError <= target);
-  }
-
-  /**
-   * The smallest of what the smallest circuits become when nodes of a larger one that holds on the verification pairs are added
-   * until they hold there too, and those that neither set of pairs needs are removed again.
-   */
-  private async repaired(): Promise<Candidate | undefined> {
-    const { orders, estimate, target, verify, connected, partner, stays } = this.problem;
-    if (!verify) return undefined;
-    const nodes = orders[0]!.length;
-    const known = new Map<string, number>();
-    const asBoth = (kept: Uint8Array): number => {
-      const loss = this.loss(kept);
-      if (loss > target) return loss;
-      const key = keyOf(kept);
-      const other = known.get(key) ?? upperLoss(verify.score(kept));
-      known.set(key, other);
-      return Math.max(loss, other);
-    };
-    const larger = this.given()
-      .sort(compareSize)
-      .find(({ kept }) => asBoth(kept) <= target);
-    if (!larger) return undefined;
-    const failed = [...this.found.values()].filter((candidate) => candidate.loss <= target).sort(compareSize);
-    const repaired: Candidate[] = [];
-    for (const { kept } of failed.slice(0, REPAIRED)) {
-      if (await this.halted()) break;
-      const circuit = maskOf(kept, nodes);
-      const change = estimate?.(circuit);
-      const others = indices(larger.kept).filter((n) => !circuit[n]);
-      // What lowers the loss most when it is added first.
-      if (change) others.sort((a, b) => change[b]! - change[a]! || a - b);
-      let start = circuit;
-      for (let count = 1; asBoth(start) > target && count < 2 * others.length; count *= 2) {
-        start = connected(maskOf([...kept, ...others.slice(0, count)], nodes));
-      }
-      const halted = (): Promise<boolean> => this.halted();
-      const options = { loss: asBoth, level: target, connected, partner, stays, estimate, halted };
-      const eliminated = await eliminate(start, options);
-      if (!eliminated) continue;
-      const candidate = this.candidate(eliminated.kept, "verification", eliminated.minimal);
-      repaired.push(this.verify({ ...candidate, level: target }));
-    }
-    return repaired.sort(compareMinimal)[0];
-  }
-
-  /** What was found within a stricter level may have nodes that the target itself does not need. */
-  private async trimmed(candidate: Candidate): Promise<Candidate> {
-    const { target, orders } = this.problem;
-    if (!candidate.minimal || candidate.level >= target) return candidate;
-    const measured = (kept: Uint8Array): Candidate =>
-      this.verify({
-        kept: indices(kept),
-        stage: "verification",
-        loss: this.loss(kept),
-        level: target,
-        minimal: false,
-        ...this.problem.size(kept),
-      });
-    let best = candidate;
-    let spare = true;
-    while (spare && !(await this.halted())) {
-      spare = false;
-      const kept = maskOf(best.kept, orders[0]!.length);
-      const halted = (): Promise<boolean> => this.halted();
-      const ranked = await removals(kept, (mask) => this.loss(mask), { ...this.problem, halted });
-      if (!ranked) return { ...best, minimal: false };
-      for (const { nodes, loss } of ranked) {
-        if (loss > target) break;
-        const trial = without(kept, nodes);
-        if (!this.holds(measured(trial))) continue;
-        spare = true;
-        const connected = measured(this.problem.connected(trial));
-        // Rarely, a node can go but what it cuts off cannot: then the circuit stays, and is not called minimal.
-        if (!this.holds(connected)) return { ...best, minimal: false };
-        best = connected;
-        break;
-      }
-    }
-    return { ...best, minimal: !spare };
-  }
-}
-
-/** The smaller first; what is not 1-minimal as if it had more edges. */
-function compareMinimal(a: Candidate, b: Candidate): number {
-  const edges = ({ edges, minimal }: Candidate): number => (minimal ? edges : NOT_MINIMAL * edges);
-  return edges(a) - edges(b) || Number(b.minimal) - Number(a.minimal) || compareSize(a, b);
 }
 
 function large(kept: Uint8Array): boolean {
