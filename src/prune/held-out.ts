@@ -7,8 +7,9 @@ import type { SearchProblem } from "./search-problem.ts";
 
 /** Circuits that hold from which nodes are taken that the target itself does not need. */
 const TRIMMED = 4;
-/** Circuits that fail to which nodes are added. */
+/** Circuits that fail to which nodes are added, and how often each may be scored on the verification pairs, of which there are more. */
 const REPAIRED = 3;
+const SCORES = 300;
 
 export interface HeldOutOptions {
   readonly problem: SearchProblem;
@@ -69,7 +70,7 @@ async function trimmed(
  * added until they hold there too, and those that neither set of pairs needs are removed again. `larger`: known circuits.
  */
 export async function smallestRepaired(
-  { problem, met, halted }: HeldOutOptions,
+  { problem, met, halted, progress }: HeldOutOptions,
   larger: readonly Measured[],
 ): Promise<Candidate | undefined> {
   const { estimate, target: level, verify, connected } = problem;
@@ -87,8 +88,14 @@ export async function smallestRepaired(
   const source = larger.toSorted(compareSize).find(({ kept }) => loss(kept) <= level);
   if (!source) return undefined;
   const repaired: Candidate[] = [];
-  for (const candidate of met.within(level).slice(0, REPAIRED)) {
+  for (const [i, candidate] of met.within(level).slice(0, REPAIRED).entries()) {
     if (await halted()) break;
+    const before = known.size;
+    const ended = (): Promise<boolean> => {
+      const scored = known.size - before;
+      progress(i * SCORES + scored, REPAIRED * SCORES);
+      return scored > SCORES ? Promise.resolve(true) : halted();
+    };
     const circuit = met.mask(candidate);
     const change = estimate?.(circuit);
     const others = indices(source.kept).filter((n) => !circuit[n]);
@@ -98,7 +105,7 @@ export async function smallestRepaired(
     for (let count = 1; loss(start) > level && count < 2 * others.length; count *= 2) {
       start = connected(maskOf([...candidate.kept, ...others.slice(0, count)], circuit.length));
     }
-    const eliminated = await eliminate(start, { ...problem, loss, level, halted });
+    const eliminated = await eliminate(start, { ...problem, loss, level, halted: ended });
     if (!eliminated) continue;
     const { kept, minimal } = eliminated;
     repaired.push(met.verify(met.candidate(kept, { stage: "verification", level, minimal })));

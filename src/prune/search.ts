@@ -51,6 +51,8 @@ const LARGER = 5;
 const ELITE = 12;
 /** Share of the rounds of local search after which it ends if no smaller circuit has come up. */
 const PATIENCE = 1 / 3;
+/** How many times as many edges a repaired circuit may have as the smallest that failed, for it to be all that is looked for. */
+const REPAIRED = 1.05;
 /** How much stricter each round is for the search pairs, at least and at most, and how many rounds there may be. */
 const STRICTER = [0.98, 0.85] as const;
 const ROUNDS = 8;
@@ -102,7 +104,8 @@ export class Search {
       const repaired = (held ?? best) ? undefined : await smallestRepaired(this.heldOut(), this.given());
       const better = held ?? repaired;
       if (better && (!best || compareMinimal(better, best) < 0)) best = better;
-      const settled = best !== undefined && (best === repaired || best.edges <= this.smallest()!.edges);
+      const enough = (repaired ? REPAIRED : 1) * this.smallest()!.edges;
+      const settled = best !== undefined && best.edges <= enough;
       if (this.options.deadline === undefined) {
         // Smaller circuits that failed on other pairs are worth one round more.
         if (best && (round > 0 || settled)) break;
