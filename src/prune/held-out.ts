@@ -9,7 +9,7 @@ import type { SearchProblem } from "./search-problem.ts";
 const TRIMMED = 4;
 /** Circuits that fail to which nodes are added, and how often each may be scored on the verification pairs, of which there are more. */
 const REPAIRED = 3;
-const SCORES = 300;
+const SCORES = 1000;
 
 export interface HeldOutOptions {
   readonly problem: SearchProblem;

@@ -52,7 +52,7 @@ const ELITE = 12;
 /** Share of the rounds of local search after which it ends if no smaller circuit has come up. */
 const PATIENCE = 1 / 3;
 /** How many times as many edges a repaired circuit may have as the smallest that failed, for it to be all that is looked for. */
-const REPAIRED = 1.05;
+const REPAIRED = 1.1;
 /** How much stricter each round is for the search pairs, at least and at most, and how many rounds there may be. */
 const STRICTER = [0.98, 0.85] as const;
 const ROUNDS = 8;
