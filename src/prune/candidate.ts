@@ -8,7 +8,7 @@ export interface Size {
 
 export type Stage = "orders" | "elimination" | "local search" | "verification";
 
-interface Verification {
+export interface Verification {
   /** Task loss on the verification pairs, and its standard error. */
   readonly loss: number;
   readonly standardError: number;
@@ -52,14 +52,19 @@ export function compareMinimal(a: Candidate, b: Candidate): number {
 /** Standard errors by which a circuit must stay below its target on pairs that it was not fitted to. */
 export const SAFETY = 2;
 
-/** What a circuit's loss on all pairs is surely within, from its score on some that it was not fitted to. */
-export function upperLoss(score: Score): number {
-  return score.loss + SAFETY * pairStandardError(score);
+/** What a circuit's loss on all pairs is surely within, from that on some that it was not fitted to. */
+export function upper({ loss, standardError }: Verification): number {
+  return loss + SAFETY * standardError;
+}
+
+/** A score on pairs that a circuit was not fitted to. */
+export function verification(score: Score): Verification {
+  return { loss: score.loss, standardError: pairStandardError(score) };
 }
 
 /** Whether a circuit's score on pairs that it was not fitted to is surely within a target. */
 export function holdsWithin(score: Score, target: number): boolean {
-  return upperLoss(score) <= target;
+  return upper(verification(score)) <= target;
 }
 
 /** Task loss of each pair: the mean of its two prompts. */

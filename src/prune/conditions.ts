@@ -140,8 +140,9 @@ export class Conditions {
         }));
         const errors = nodeErrors(traces);
         const unexplained = errors.reduce((sum, e) => sum + e.unexplained, 0) / Math.max(1, errors.length);
-        const shares = pruned.parts.flatMap((part, i) => [...promptErrors(errors, traces[i]!, part)]);
-        return spread((target * unexplained) / UNEXPLAINED, shares);
+        const shares = pruned.parts.map((part, i) => promptErrors(errors, traces[i]!, part));
+        const score = spread((target * unexplained) / UNEXPLAINED, gathered(shares, batch.rows));
+        return { ...score, draws: shares.length };
       },
     ];
   }
@@ -182,7 +183,7 @@ function evenly(loss: number, rows: number): Score {
 }
 
 /** A score whose prompts have losses in proportion to something. */
-function spread(loss: number, shares: readonly number[]): Score {
+function spread(loss: number, shares: Float64Array): Score {
   const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
   if (!(mean > 0)) return evenly(loss, shares.length);
   return { loss, margins: Float64Array.from(shares, (share) => marginOf((loss * share) / mean)) };

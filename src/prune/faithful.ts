@@ -85,7 +85,7 @@ export class FaithfulTask implements MaskGradient {
 
   /** What single nodes are worth to the full model on some of the pairs. */
   private costs(batch: PairBatch): NodeCosts {
-    const costs = this.known.get(batch) ?? new NodeCosts(this.own.passes(firstPairs(batch, COST_PAIRS)), this.specs);
+    const costs = this.known.get(batch) ?? NodeCosts.of(this.own.passes(firstPairs(batch, COST_PAIRS)), this.specs);
     this.known.set(batch, costs);
     return costs;
   }

@@ -1,5 +1,5 @@
 /** What a search has met against the pairs that it was not fitted to: what holds there, what is spare, what is missing. */
-import { type Candidate, compareMinimal, compareSize, upperLoss } from "./candidate.ts";
+import { type Candidate, compareMinimal, compareSize, upper, verification } from "./candidate.ts";
 import { eliminate, removals } from "./eliminate.ts";
 import { indices, keyOf, maskOf, without } from "./kept.ts";
 import type { Measured, Met } from "./met.ts";
@@ -14,6 +14,8 @@ const SCORES = 1000;
 export interface HeldOutOptions {
   readonly problem: SearchProblem;
   readonly met: Met;
+  /** Search loss that the search stayed within last. */
+  readonly level: number;
   readonly halted: () => Promise<boolean>;
   readonly progress: (done: number, of: number) => void;
 }
@@ -70,30 +72,40 @@ async function trimmed(
  * added until they hold there too, and those that neither set of pairs needs are removed again. `larger`: known circuits.
  */
 export async function smallestRepaired(
-  { problem, met, halted, progress }: HeldOutOptions,
+  { problem, met, level, halted, progress }: HeldOutOptions,
   larger: readonly Measured[],
 ): Promise<Candidate | undefined> {
-  const { estimate, target: level, verify, connected } = problem;
+  const { estimate, target, verify, connected } = problem;
   if (!verify) return undefined;
   const known = new Map<string, number>();
   /** Loss on both sets of pairs. */
   const loss = (kept: Uint8Array): number => {
     const fitted = met.loss(kept);
-    if (fitted > level) return fitted;
+    if (fitted > target) return fitted;
     const key = keyOf(kept);
-    const other = known.get(key) ?? upperLoss(verify.score(kept));
+    const other = known.get(key) ?? upper(verification(verify.score(kept)));
     known.set(key, other);
     return Math.max(fitted, other);
   };
-  const source = larger.toSorted(compareSize).find(({ kept }) => loss(kept) <= level);
+  const held = async (): Promise<Measured | undefined> => {
+    for (const circuit of larger.toSorted(compareSize)) {
+      if (await halted()) return undefined;
+      if (loss(circuit.kept) <= target) return circuit;
+    }
+    return undefined;
+  };
+  progress(0, REPAIRED * SCORES);
+  const source = await held();
   if (!source) return undefined;
+  const asCandidate = (kept: Uint8Array, minimal: boolean): Candidate =>
+    met.verify(met.candidate(kept, { stage: "verification", level: target, minimal }));
   const repaired: Candidate[] = [];
   for (const [i, candidate] of met.within(level).slice(0, REPAIRED).entries()) {
     if (await halted()) break;
     const before = known.size;
     const ended = (): Promise<boolean> => {
       const scored = known.size - before;
-      progress(i * SCORES + scored, REPAIRED * SCORES);
+      progress(i * SCORES + Math.min(scored, SCORES), REPAIRED * SCORES);
       return scored > SCORES ? Promise.resolve(true) : halted();
     };
     const circuit = met.mask(candidate);
@@ -102,13 +114,12 @@ export async function smallestRepaired(
     // What lowers the loss most when it is added first.
     if (change) others.sort((a, b) => change[b]! - change[a]! || a - b);
     let start = circuit;
-    for (let count = 1; loss(start) > level && count < 2 * others.length; count *= 2) {
+    for (let count = 1; loss(start) > target && count < 2 * others.length; count *= 2) {
       start = connected(maskOf([...candidate.kept, ...others.slice(0, count)], circuit.length));
     }
-    const eliminated = await eliminate(start, { ...problem, loss, level, halted: ended });
-    if (!eliminated) continue;
-    const { kept, minimal } = eliminated;
-    repaired.push(met.verify(met.candidate(kept, { stage: "verification", level, minimal })));
+    const eliminated = await eliminate(start, { ...problem, loss, level: target, halted: ended });
+    if (eliminated) repaired.push(asCandidate(eliminated.kept, eliminated.minimal));
   }
-  return repaired.sort(compareMinimal)[0];
+  // If nothing came of it, what holds is at least known.
+  return repaired.sort(compareMinimal)[0] ?? asCandidate(source.kept, false);
 }

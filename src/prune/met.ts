@@ -3,10 +3,10 @@ import {
   type Candidate,
   compareMinimal,
   compareSize,
-  pairStandardError,
-  SAFETY,
   type Size,
   type Stage,
+  upper,
+  verification,
 } from "./candidate.ts";
 import { indices, keyOf, maskOf } from "./kept.ts";
 import type { SearchProblem } from "./search-problem.ts";
@@ -73,9 +73,7 @@ export class Met {
     const { verify } = this.problem;
     if (!verify || candidate.verified) return candidate;
     const kept = this.mask(candidate);
-    const score = verify.score(kept);
-    const verified = { loss: score.loss, standardError: pairStandardError(score) };
-    const checked: Candidate = { ...candidate, verified };
+    const checked: Candidate = { ...candidate, verified: verification(verify.score(kept)) };
     this.candidates.set(keyOf(kept), checked);
     return checked;
   }
@@ -84,7 +82,7 @@ export class Met {
   holds({ loss, verified }: Candidate): boolean {
     const { target, verify } = this.problem;
     if (loss > target) return false;
-    return !verify || (verified !== undefined && verified.loss + SAFETY * verified.standardError <= target);
+    return !verify || (verified !== undefined && upper(verified) <= target);
   }
 
   /** All that meet a search loss, smallest first. */

@@ -9,35 +9,57 @@ const LEAST = 2e-3;
 /** Nodes outside that are drawn at most. */
 const MOST = 50;
 
+/** Measures them, and pauses after every pass of the model: left out are the nodes of a group, then of its halves where it costs something. */
+export function* measureCosts(
+  model: Evaluator,
+  specs: readonly SiteSpec[],
+): Generator<undefined, NodeCosts, undefined> {
+  const nodes = specs.reduce((sum, { width }) => sum + width, 0);
+  const costs = new Float64Array(nodes);
+  const all = new Uint8Array(nodes).fill(1);
+  const full = model.score(all).loss;
+  const single: number[] = [];
+  const groups = specs.flatMap(({ offset, width }) =>
+    Array.from({ length: Math.ceil(width / GROUP) }, (_, i) => {
+      const from = offset + i * GROUP;
+      return { from, to: Math.min(from + GROUP, offset + width) };
+    }),
+  );
+  for (let group = groups.pop(); group; group = groups.pop()) {
+    const { from, to } = group;
+    yield;
+    const cost = Math.max(0, model.score(all.slice().fill(0, from, to)).loss - full);
+    if (cost >= LEAST && to - from > 1) {
+      const middle = (from + to) >> 1;
+      groups.push({ from, to: middle }, { from: middle, to });
+      continue;
+    }
+    costs.fill(cost / (to - from), from, to);
+    if (cost >= LEAST) single.push(from);
+  }
+  return new NodeCosts(specs, costs, single);
+}
+
 export class NodeCosts {
   private readonly specs: readonly SiteSpec[];
   private readonly costs: Float64Array;
   /** Nodes that were measured alone, the dearest first, and what they cost. */
   readonly dearest: readonly (readonly [node: number, nats: number])[];
 
-  /** Left out are the nodes of a group, then those of its halves, and so on where it costs something. */
-  constructor(model: Evaluator, specs: readonly SiteSpec[]) {
+  /** `costs`: nats of each node; `single`: those that were measured alone. */
+  constructor(specs: readonly SiteSpec[], costs: Float64Array, single: readonly number[]) {
     this.specs = specs;
-    const nodes = specs.reduce((sum, { width }) => sum + width, 0);
-    this.costs = new Float64Array(nodes);
-    const all = new Uint8Array(nodes).fill(1);
-    const full = model.score(all).loss;
-    const single: number[] = [];
-    const measure = (from: number, to: number): void => {
-      const cost = Math.max(0, model.score(all.slice().fill(0, from, to)).loss - full);
-      if (cost >= LEAST && to - from > 1) {
-        const middle = (from + to) >> 1;
-        measure(from, middle);
-        measure(middle, to);
-        return;
-      }
-      this.costs.fill(cost / (to - from), from, to);
-      if (cost >= LEAST) single.push(from);
-    };
-    for (const { offset, width } of specs) {
-      for (let at = offset; at < offset + width; at += GROUP) measure(at, Math.min(at + GROUP, offset + width));
+    this.costs = costs;
+    this.dearest = single.map((n) => [n, costs[n]!] as const).sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+  }
+
+  /** Measured without a pause. */
+  static of(model: Evaluator, specs: readonly SiteSpec[]): NodeCosts {
+    const measuring = measureCosts(model, specs);
+    for (;;) {
+      const { done, value } = measuring.next();
+      if (done) return value;
     }
-    this.dearest = single.map((n) => [n, this.costs[n]!] as const).sort((a, b) => b[1] - a[1] || a[0] - b[0]);
   }
 
   /** Nodes that cost at least so many nats alone, one byte each. */
@@ -46,8 +68,8 @@ export class NodeCosts {
   }
 
   /**
-   * Nats that as many random nodes of the same sites outside of a circuit are expected to cost, if costs add up; of a larger
-   * circuit as if it had `MOST` nodes, since a search that begins with hundreds is to end with tens.
+   * Nats that as many random nodes of the same sites outside of a circuit are expected to cost, if costs add up. Of a circuit
+   * with more than `MOST` nodes, that many of them: a search that begins with hundreds could not begin otherwise.
    */
   outside(kept: Uint8Array): number {
     let sum = 0;

@@ -18,10 +18,10 @@ import {
   type Candidate,
   compareMinimal,
   compareSize,
-  SAFETY,
   type Size,
   type Stage,
   type StageSize,
+  upper,
 } from "./candidate.ts";
 import { eliminate, LARGE } from "./eliminate.ts";
 import { type HeldOutOptions, smallestHeld, smallestRepaired } from "./held-out.ts";
@@ -86,6 +86,8 @@ export class Search {
     const rng = Rng.of(this.options.seed, "local search");
     let best: Candidate | undefined;
     let before = this.level;
+    // How many times as many edges as the smallest the best may have for the search to end.
+    let enough = 1;
     for (let round = 0; round < ROUNDS && !this.stopped; round++) {
       let starts = await this.starts();
       if (round > 0 && starts.length === 0 && !this.smallest()) {
@@ -103,9 +105,11 @@ export class Search {
       const held = await smallestHeld(this.heldOut());
       const repaired = (held ?? best) ? undefined : await smallestRepaired(this.heldOut(), this.given());
       const better = held ?? repaired;
-      if (better && (!best || compareMinimal(better, best) < 0)) best = better;
-      const enough = (repaired ? REPAIRED : 1) * this.smallest()!.edges;
-      const settled = best !== undefined && best.edges <= enough;
+      if (better && (!best || compareMinimal(better, best) < 0)) {
+        best = better;
+        enough = repaired ? REPAIRED : 1;
+      }
+      const settled = best !== undefined && best.edges <= enough * this.smallest()!.edges;
       if (this.options.deadline === undefined) {
         // Smaller circuits that failed on other pairs are worth one round more.
         if (best && (round > 0 || settled)) break;
@@ -140,14 +144,14 @@ export class Search {
     const [least, most] = STRICTER;
     const { verified } = this.smallest()!;
     if (!verified) return most * this.level;
-    const missed = verified.loss + SAFETY * verified.standardError - this.problem.target;
+    const missed = upper(verified) - this.problem.target;
     return Math.max(most * this.level, Math.min(least * this.level, this.level - MISSED * missed));
   }
 
   private heldOut(): HeldOutOptions {
-    const { problem, met } = this;
+    const { problem, met, level } = this;
     const progress = (done: number, of: number): void => this.progress("verification", done, of);
-    return { problem, met, halted: () => this.halted(), progress };
+    return { problem, met, level, halted: () => this.halted(), progress };
   }
 
   private progress(stage: Stage, done: number, of: number): void {

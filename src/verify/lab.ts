@@ -7,7 +7,7 @@ import { type NodeRef, nodeId, siteSpecs } from "../model/sites.ts";
 import { AblatedTask } from "../prune/ablated-task.ts";
 import type { Ablation } from "../prune/ablation.ts";
 import { pairLosses } from "../prune/candidate.ts";
-import type { Score } from "../prune/evaluator.ts";
+import type { Evaluator, Score } from "../prune/evaluator.ts";
 import { type FaithfulOptions, FaithfulTask, otherAblations } from "../prune/faithful.ts";
 import { countKept, indices } from "../prune/kept.ts";
 import { firstPairs, scorePairs } from "../prune/pair-scores.ts";
@@ -62,6 +62,7 @@ export class Lab {
   /** Flat indices of all other nodes. */
   readonly outside: readonly number[];
   private readonly cache = new Map<string, unknown>();
+  private readonly mostOf = new Map<PairBatch, Evaluator>();
   private readonly prunedOf = new Map<PairBatch, Map<Ablation, Pruned>>();
 
   constructor(subject: Subject, options: LabOptions) {
@@ -139,8 +140,15 @@ export class Lab {
   without(nodes: Iterable<number>, batch: PairBatch): Score {
     const kept = new Uint8Array(this.subject.wiring.nodes).fill(1);
     for (const n of nodes) kept[n] = 0;
-    if (this.subject.ablation.frozenNorm) return this.ablated.evaluator(batch).score(kept);
-    return this.ablated.passes(batch).score(kept);
+    return this.most(batch).score(kept);
+  }
+
+  /** Scores most of the model; kept for each batch, since what frozen norms divide by takes a while to measure. */
+  private most(batch: PairBatch): Evaluator {
+    const { frozenNorm } = this.subject.ablation;
+    const known = this.mostOf.get(batch) ?? (frozenNorm ? this.ablated.evaluator(batch) : this.ablated.passes(batch));
+    this.mostOf.set(batch, known);
+    return known;
   }
 
   /** Scores circuits by what the search for this one asked: the task alone, or all that makes a circuit faithful. */

@@ -30,6 +30,19 @@ function modelOf(costs: ReadonlyMap<number, number>): Evaluator & { scored: numb
   };
 }
 
+/** How many nodes have to be added when the cheapest come first. */
+function needed(costs: NodeCosts, kept: Uint8Array, most: number): number {
+  const out = kept.slice();
+  let count = 0;
+  for (const [n] of costs.dearest.toReversed()) {
+    if (costs.outside(out) <= most) break;
+    if (out[n]) continue;
+    out[n] = 1;
+    count++;
+  }
+  return count;
+}
+
 const nodes = (most: number) => fc.uniqueArray(fc.integer({ min: 0, max: NODES - 1 }), { maxLength: most });
 const costly = nodes(12).chain((list) =>
   fc
@@ -42,7 +55,7 @@ describe("of a model whose nodes' costs add up", () => {
     fc.assert(
       fc.property(costly, fc.double({ min: 0.003, max: 2.1, noNaN: true }), (costs, least) => {
         const model = modelOf(costs);
-        const above = new NodeCosts(model, specs).above(least);
+        const above = NodeCosts.of(model, specs).above(least);
         expect([...above.keys()].filter((n) => above[n])).toEqual(
           [...costs.keys()].filter((n) => costs.get(n)! >= least - 1e-9).sort((a, b) => a - b),
         );
@@ -53,7 +66,7 @@ describe("of a model whose nodes' costs add up", () => {
 
   it("outside of a circuit are what as many random nodes cost on average, site by site", () => {
     const costs = new Map([3, 50, 77, 120, 250, 399].map((n, i) => [n, 0.1 * (i + 1)]));
-    const found = new NodeCosts(modelOf(costs), specs);
+    const found = NodeCosts.of(modelOf(costs), specs);
     const rng = Rng.of("circuit of twenty");
     const circuit = [
       ...rng.sample([...Array(100).keys()], 12),
@@ -71,7 +84,7 @@ describe("of a model whose nodes' costs add up", () => {
   });
 
   it("of a large circuit are counted as if it had fifty nodes", () => {
-    const found = new NodeCosts(modelOf(new Map([[399, 1]])), specs);
+    const found = NodeCosts.of(modelOf(new Map([[399, 1]])), specs);
     const kept = (count: number) => Uint8Array.from({ length: NODES }, (_, n) => (n >= 100 && n < 100 + count ? 1 : 0));
     expect(found.outside(kept(40))).toBeCloseTo(40 / 260, 6);
     expect(found.outside(kept(100))).toBeCloseTo((100 / 200) * (50 / 100), 6);
@@ -81,12 +94,14 @@ describe("of a model whose nodes' costs add up", () => {
   it("are within what is allowed once the circuit has what is worth most, and no more than that", () => {
     fc.assert(
       fc.property(costly, nodes(40), fc.double({ min: 0.001, max: 0.1, noNaN: true }), (costs, circuit, most) => {
-        const found = new NodeCosts(modelOf(costs), specs);
+        const found = NodeCosts.of(modelOf(costs), specs);
         const kept = Uint8Array.from({ length: NODES }, (_, n) => (circuit.includes(n) ? 1 : 0));
         const completed = found.completed(kept, most);
         expect(found.outside(completed)).toBeLessThanOrEqual(most);
         const added = [...completed.keys()].filter((n) => completed[n] && !kept[n]);
         for (const n of added) expect(costs.has(n)).toBe(true);
+        // No more than if the cheapest were added first.
+        expect(added.length).toBeLessThanOrEqual(needed(found, kept, most));
         for (const n of circuit) expect(completed[n]).toBe(1);
         if (found.outside(kept) <= most) expect(added).toEqual([]);
       }),
@@ -105,7 +120,7 @@ describe("of a real model", () => {
     const all = new Uint8Array(fill.length).fill(1);
     const full = evaluator.score(all).loss;
     const alone = Float64Array.from(all, (_, n) => evaluator.score(without(all, [n])).loss - full);
-    const found = new NodeCosts(evaluator, model.specs);
+    const found = NodeCosts.of(evaluator, model.specs);
     for (const least of [0.005, 0.02, 0.1]) {
       expect(countKept(found.above(least)), `${least}`).toBeGreaterThan(0);
       expect(found.above(least)).toEqual(Uint8Array.from(alone, (cost) => (cost >= least ? 1 : 0)));

@@ -17,7 +17,7 @@ export const minimality: Check = {
     `for each; of more than ${MOST}, for as many drawn at random.`,
   threshold:
     "A node or edge is spare when the loss without it is surely within the target: two standard errors below it. For a circuit that was " +
-    "searched for as a faithful one, the loss is that of the condition it meets least, as the search had it. Passes when none " +
+    "searched for as a faithful one, the loss is that of the condition it meets least, as the search had it, on 256 pairs in either form. Passes when none " +
     "is spare; weak when only edges are, which the search removes on request (--prune-edges); fails when a node is; not applicable " +
     "when none is because the circuit itself surely misses the target.",
   source: "Wang et al. 2022, section 4 (minimality); the search's own rule for held-out pairs",

@@ -1,10 +1,11 @@
 /** Does the model fail at the task without the circuit? */
 
+import type { Score } from "../../prune/evaluator.ts";
 import { indices } from "../../prune/kept.ts";
-import { NodeCosts } from "../../prune/node-costs.ts";
+import { measureCosts, type NodeCosts } from "../../prune/node-costs.ts";
 import { mean } from "../../util/statistics.ts";
 import { type Check, nats } from "../check.ts";
-import { ON_FEW_PAIRS } from "../lab.ts";
+import { type Lab, ON_FEW_PAIRS } from "../lab.ts";
 import { CHANCE, needed, RISE } from "../needed.ts";
 
 const RANDOM = 20;
@@ -35,9 +36,7 @@ export const necessity: Check = {
     const base = lab.without([], lab.few).loss;
     const rise = mean(losses) - base;
     const { verdict, brief } = needed({ full: lab.full.loss, without: without.loss, rise }, "it", "random nodes");
-    const costs =
-      rise < RISE.pass ? undefined : new NodeCosts({ score: (kept) => lab.without(absent(kept), lab.few) }, lab.specs);
-    const dearest = (costs?.dearest ?? []).filter(([node]) => !lab.subject.circuit.kept[node]).slice(0, LISTED);
+    const dearest = rise < RISE.pass ? [] : await dearestOutside(lab);
     return {
       verdict,
       brief,
@@ -64,7 +63,13 @@ export const necessity: Check = {
   },
 };
 
-/** Nodes that are not kept. */
-function absent(kept: Uint8Array): number[] {
-  return indices(kept.map((k) => 1 - k));
+/** The nodes outside of the circuit that cost the model most alone. */
+async function dearestOutside(lab: Lab): Promise<NodeCosts["dearest"]> {
+  const without = (kept: Uint8Array): Score => lab.without(indices(kept.map((k) => 1 - k)), lab.few);
+  const measuring = measureCosts({ score: without }, lab.specs);
+  for (;;) {
+    const { done, value } = measuring.next();
+    if (done) return value.dearest.filter(([node]) => !lab.subject.circuit.kept[node]).slice(0, LISTED);
+    await lab.breathe(RANDOM, RANDOM);
+  }
 }
