@@ -317,6 +317,31 @@ describe("a stop signal", () => {
     }
   });
 
+  it("while nodes are added for the other pairs keeps what holds there", async () => {
+    // The other pairs need ten nodes that are worth nothing on the search pairs.
+    const controller = new AbortController();
+    let scores = 0;
+    const evaluator = (needed: number): Evaluator => ({
+      score(kept) {
+        if (needed > 0 && ++scores === 12) controller.abort();
+        const all = kept.subarray(0, 4).every((m) => m === 1) && countKept(kept.subarray(10, 20)) >= needed;
+        const margins = new Float64Array(8).fill(all ? 5 : 0);
+        return { loss: lossOfMargins(margins), margins };
+      },
+    });
+    const order = Int32Array.from({ length: 200 }, (_, n) => n);
+    const size = (kept: Uint8Array) => ({ nodes: countKept(kept), edges: countKept(kept) });
+    const starts = [maskOf([...Array(90).keys()], 200)];
+    const problem = { ...synthetic(spec), orders: [order], size, starts, search: evaluator(0), verify: evaluator(10) };
+    const options = { seed: 0, kicks: 3, evaluations: EVALUATIONS, signal: controller.signal };
+    const { best, stopped } = await new Search(problem, options).run();
+    expect(stopped).toBe(true);
+    expect(scores).toBeLessThan(25);
+    expect(best!.minimal).toBe(false);
+    expect(best!.kept.length).toBeGreaterThan(14);
+    expect(holds(problem, maskOf(best!.kept, 200))).toBe(true);
+  });
+
   it("in the middle of an elimination keeps what is left, not called minimal", async () => {
     const { problem, result } = await stoppedAt(40);
     expect(result.best!.minimal).toBe(false);
