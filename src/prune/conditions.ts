@@ -82,24 +82,14 @@ export class Conditions {
     return Array.from({ length: DRAWS }, (_, draw) => randomNodes(this.nodes, seed, purpose, fraction, first + draw));
   }
 
-  /** A condition whose draws each have a share of the pairs. */
-  private overDraws(batch: PairBatch, of: (draw: number) => Condition): Condition {
-    const draws = Array.from({ length: Math.min(DRAWS, batch.rows / 2) }, (_, draw) => of(draw));
-    return (kept, removed) => {
-      const each = draws.map((score) => score(kept, removed).margins);
-      const margins = gathered([...each, ...Array<Float64Array>(DRAWS - each.length).fill(NONE)], batch.rows);
-      return { loss: lossOfMargins(margins), margins, draws: DRAWS };
-    };
-  }
-
   /** The task with random parts of the rest left on. */
   private relaxed(batch: PairBatch, fraction: number): Condition {
     const on = this.drawn(batch, "relaxed", fraction);
-    const shares = dealt(batch, DRAWS).map((share) => this.inputs.own.passes(share));
-    return this.overDraws(
-      batch,
-      (draw) => (kept) => shares[draw]!.score(kept.map((k, n) => (k || on[draw]![n] ? 1 : 0))),
-    );
+    const draws = sharesOf(batch).map((share, draw): Condition => {
+      const passes = this.inputs.own.passes(share);
+      return (kept) => passes.score(kept.map((k, n) => (k || on[draw]![n] ? 1 : 0)));
+    });
+    return overDraws(batch, draws);
   }
 
   /** The circuit's nodes against the full model's: what they carry, and what the circuit does with the model's values. */
@@ -122,13 +112,15 @@ export class Conditions {
         return new Map(nodes.map((n) => [n, (_: number, prefix: number) => of.get(n)![prefix]!]));
       };
     const { pruned, full } = measured(batch);
-    const shares = dealt(drawn, DRAWS).map(measured);
+    const shares = sharesOf(drawn).map(measured);
     const interchanged = (fraction: number): Condition => {
       const chosen = this.drawn(drawn, "interchanged", fraction);
-      return this.overDraws(drawn, (draw) => {
-        const { pruned, full } = shares[draw]!;
-        return (kept, removed = none.removed) => pruned.score({ kept, removed }, values(full, kept, chosen[draw]!));
-      });
+      const draws = shares.map(
+        ({ pruned, full }, draw): Condition =>
+          (kept, removed = none.removed) =>
+            pruned.score({ kept, removed }, values(full, kept, chosen[draw]!)),
+      );
+      return overDraws(drawn, draws);
     };
     return [
       ...INTERCHANGED.map(interchanged),
@@ -175,7 +167,19 @@ export function hash(tokens: Int32Array): number {
   return tokens.reduce((h, token) => (Math.imul(h, 31) + token) >>> 0, 0);
 }
 
-const NONE = new Float64Array();
+/** The share of the pairs of each draw; of few pairs there are fewer draws. */
+function sharesOf(batch: PairBatch): PairBatch[] {
+  return dealt(batch, DRAWS).filter(({ rows }) => rows > 0);
+}
+
+/** A condition on all pairs from those of each draw on its share. */
+function overDraws({ rows }: PairBatch, draws: readonly Condition[]): Condition {
+  return (kept, removed) => {
+    const each = draws.map((score) => score(kept, removed).margins);
+    const margins = gathered(each, rows);
+    return { loss: lossOfMargins(margins), margins, draws: draws.length };
+  };
+}
 
 /** A score in which every prompt has the same loss. */
 function evenly(loss: number, rows: number): Score {

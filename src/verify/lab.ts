@@ -143,8 +143,8 @@ export class Lab {
     return this.most(batch).score(kept);
   }
 
-  /** Scores most of the model; kept for each batch, since what frozen norms divide by takes a while to measure. */
-  private most(batch: PairBatch): Evaluator {
+  /** Scores most of the model's nodes; kept for each batch, since what frozen norms divide by takes a while to measure. */
+  most(batch: PairBatch): Evaluator {
     const { frozenNorm } = this.subject.ablation;
     const known = this.mostOf.get(batch) ?? (frozenNorm ? this.ablated.evaluator(batch) : this.ablated.passes(batch));
     this.mostOf.set(batch, known);

@@ -17,17 +17,11 @@ import { fastest } from "../support/engines.ts";
 import { pruningFixture } from "./pruning-fixture.ts";
 
 const TARGET = 0.15;
-const { stored, batch, fill, planted, task } = pruningFixture();
+const { stored, batch, fill, planted, text } = pruningFixture();
 const engine = await fastest.open();
 afterAll(() => engine.dispose());
 const model = new Model(engine, stored);
 const ablation: Ablation = { kind: "mean", draws: [fill], frozenNorm: false };
-const text = [
-  {
-    ids: Int32Array.from(task.mean_batch_tokens.flat()),
-    tokens: { batch: task.mean_batch_tokens.length, length: task.mean_batch_tokens[0]!.length },
-  },
-];
 const own = new AblatedTask(model, ablation);
 const costs = NodeCosts.of(own.passes(batch), own.specs);
 const inputs = { model, ablation, own, others: [new AblatedTask(model, { ...ablation, frozenNorm: true })], costs };

@@ -15,17 +15,11 @@ import { fastest } from "../support/engines.ts";
 import { pruningFixture } from "./pruning-fixture.ts";
 
 const TARGET = 0.15;
-const { stored, batch, fill, planted, task } = pruningFixture();
+const { stored, batch, fill, planted, text } = pruningFixture();
 const engine = await fastest.open();
 afterAll(() => engine.dispose());
 const model = new Model(engine, stored);
 const own: Ablation = { kind: "mean", draws: [fill], frozenNorm: false };
-const text = [
-  {
-    ids: Int32Array.from(task.mean_batch_tokens.flat()),
-    tokens: { batch: task.mean_batch_tokens.length, length: task.mean_batch_tokens[0]!.length },
-  },
-];
 const others = otherAblations(own, (kind) => measureAblation(model, text, { kind, frozenNorm: false, seed: 0 }));
 const faithful = new FaithfulTask(model, own, { others, target: TARGET, seed: 0 });
 const evaluator = faithful.evaluator(batch);

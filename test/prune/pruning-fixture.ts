@@ -36,5 +36,8 @@ export function pruningFixture() {
   }
   const planted = new Uint8Array(expected.total_nodes);
   for (const { name, offset } of specs) for (const c of expected.planted_kept[name] ?? []) planted[offset + c] = 1;
-  return { stored, specs, task, batch, fill, planted, expected };
+  const rows = task.mean_batch_tokens;
+  /** What ablation values are measured on. */
+  const text = [{ ids: flatTokens(rows), tokens: { batch: rows.length, length: rows[0]!.length } }];
+  return { stored, specs, task, batch, fill, planted, expected, text };
 }

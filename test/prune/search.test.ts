@@ -30,6 +30,25 @@ function holds({ search: fit, verify, target }: SearchProblem, kept: Uint8Array)
   return score.loss + pairStandardError(score) <= target;
 }
 
+/** Surely right where a circuit has what it takes, at chance elsewhere. */
+function rightWhere(does: (kept: Uint8Array) => boolean): Evaluator {
+  return {
+    score(kept) {
+      const margins = new Float64Array(8).fill(does(kept) ? 5 : 0);
+      return { loss: lossOfMargins(margins), margins };
+    },
+  };
+}
+
+/** A task on `nodes` nodes that are ranked by their index; every node counts as an edge too. */
+function ranked(nodes: number, task: Pick<SearchProblem, "starts" | "search" | "verify">): SearchProblem {
+  const order = Int32Array.from({ length: nodes }, (_, n) => n);
+  const size = (kept: Uint8Array) => ({ nodes: countKept(kept), edges: countKept(kept) });
+  return { target: spec.target, orders: [order], connected: (kept) => kept.slice(), size, ...task };
+}
+
+const firstFour = (kept: Uint8Array): boolean => countKept(kept.subarray(0, 4)) === 4;
+
 function maskIn(problem: Synthetic, { kept }: Pick<Candidate, "kept">): Uint8Array {
   return maskOf(kept, problem.orders[0]!.length);
 }
@@ -161,17 +180,11 @@ describe("on made-up tasks", () => {
 
   it("adds what the other pairs need to what fails there", async () => {
     // Nodes 0 to 3 do the task; the other pairs need node 9 too, which is worth nothing on the search pairs.
-    const evaluator = (needed: number): Evaluator => ({
-      score(kept) {
-        const all = kept.subarray(0, 4).every((m) => m === 1) && countKept(kept.subarray(9, 10)) >= needed;
-        const margins = new Float64Array(8).fill(all ? 5 : 0);
-        return { loss: lossOfMargins(margins), margins };
-      },
+    const problem = ranked(60, {
+      starts: [maskOf([...Array(20).keys()], 60)],
+      search: rightWhere(firstFour),
+      verify: rightWhere((kept) => firstFour(kept) && kept[9] === 1),
     });
-    const order = Int32Array.from({ length: 60 }, (_, n) => n);
-    const size = (kept: Uint8Array) => ({ nodes: countKept(kept), edges: countKept(kept) });
-    const starts = [maskOf([...Array(20).keys()], 60)];
-    const problem = { ...synthetic(spec), orders: [order], size, starts, search: evaluator(0), verify: evaluator(1) };
     for (const seed of [0, 1, 2]) {
       const { best } = await search(problem, seed);
       expect(best).toMatchObject({ kept: [0, 1, 2, 3, 9], minimal: true, stage: "verification" });
@@ -321,18 +334,14 @@ describe("a stop signal", () => {
     // The other pairs need ten nodes that are worth nothing on the search pairs.
     const controller = new AbortController();
     let scores = 0;
-    const evaluator = (needed: number): Evaluator => ({
-      score(kept) {
-        if (needed > 0 && ++scores === 12) controller.abort();
-        const all = kept.subarray(0, 4).every((m) => m === 1) && countKept(kept.subarray(10, 20)) >= needed;
-        const margins = new Float64Array(8).fill(all ? 5 : 0);
-        return { loss: lossOfMargins(margins), margins };
-      },
+    const problem = ranked(200, {
+      starts: [maskOf([...Array(90).keys()], 200)],
+      search: rightWhere(firstFour),
+      verify: rightWhere((kept) => {
+        if (++scores === 12) controller.abort();
+        return firstFour(kept) && countKept(kept.subarray(10, 20)) === 10;
+      }),
     });
-    const order = Int32Array.from({ length: 200 }, (_, n) => n);
-    const size = (kept: Uint8Array) => ({ nodes: countKept(kept), edges: countKept(kept) });
-    const starts = [maskOf([...Array(90).keys()], 200)];
-    const problem = { ...synthetic(spec), orders: [order], size, starts, search: evaluator(0), verify: evaluator(10) };
     const options = { seed: 0, kicks: 3, evaluations: EVALUATIONS, signal: controller.signal };
     const { best, stopped } = await new Search(problem, options).run();
     expect(stopped).toBe(true);

@@ -1,7 +1,4 @@
 /** Does the model fail at the task without the circuit? */
-
-import type { Score } from "../../prune/evaluator.ts";
-import { indices } from "../../prune/kept.ts";
 import { measureCosts, type NodeCosts } from "../../prune/node-costs.ts";
 import { mean } from "../../util/statistics.ts";
 import { type Check, nats } from "../check.ts";
@@ -65,8 +62,7 @@ export const necessity: Check = {
 
 /** The nodes outside of the circuit that cost the model most alone. */
 async function dearestOutside(lab: Lab): Promise<NodeCosts["dearest"]> {
-  const without = (kept: Uint8Array): Score => lab.without(indices(kept.map((k) => 1 - k)), lab.few);
-  const measuring = measureCosts({ score: without }, lab.specs);
+  const measuring = measureCosts(lab.most(lab.few), lab.specs);
   for (;;) {
     const { done, value } = measuring.next();
     if (done) return value.dearest.filter(([node]) => !lab.subject.circuit.kept[node]).slice(0, LISTED);
